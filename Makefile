@@ -1,0 +1,50 @@
+# Engrain: `make` prints what there is. Needs Python 3.11 or newer with pip, and make.
+
+VENV    ?= .venv
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+BACKEND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+STAMP   := $(VENV)/.installed-$(BACKEND)
+BIN     := $(VENV)/bin
+CODE    := knowledge service worker inference command experiments tests tools
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test check fix lock bench clean
+
+help: ## Print these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create .venv from the lock of this machine's backend (BACKEND=cpu or BACKEND=gpu to choose)
+
+$(STAMP): locks/$(BACKEND).txt pyproject.toml tools/install.py tools/pip_settings.py
+	@$(PYTHON) tools/install.py --venv $(VENV) --backend $(BACKEND)
+
+demo: install ## Teach three invented facts to the real stack: questions before and after, exit 0 if it learnt them
+	@$(BIN)/engrain demo
+
+up: install ## Run everything on this machine until Ctrl-C
+	@$(BIN)/engrain up
+
+test: install ## Unit tests with sockets off, then the flow tests against the real stack
+	$(BIN)/pytest -m "not flow"
+	$(BIN)/pytest -m flow --force-enable-socket
+
+check: install ## Format, lint, types, import rules and documentation, editing nothing
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_docs.py
+
+fix: install ## Format and mend what ruff can mend
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lock: install ## Compile locks/*.txt again after a change of pyproject.toml or locks/overrides-*.txt
+	$(BIN)/python tools/lock.py
+
+bench: ## Print the benchmarks that exist
+	@grep -rsl '^"""Benchmark' experiments --include=*.py | sed 's|/|.|g; s|\.py$$||; s|^|  $(BIN)/python -m |' || echo "  There is no benchmark yet."
+
+clean: ## Remove the environment and the tools' caches; the data folder stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,160 @@
+"""The `engrain` command. Each function here is one command's arguments; what it does is imported when it runs."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from command.address import api_url
+from knowledge.errors import Conflict, EngrainError, InvalidSettings
+from knowledge.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from command.talk import Talk
+
+CANNOT_START = 2
+
+app = typer.Typer(
+    help="Teaches a running language model new facts, in its weights.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Url = Annotated[str, typer.Option(help="Where Engrain runs. Default: host and port of the settings.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The body of facts.")]
+AnyNamespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only this namespace.")]
+
+
+@app.command()
+def up(json_: Json = False) -> None:
+    """Run everything on this machine until Ctrl-C: broker, vLLM, worker and API."""
+    from command.up import up as run
+
+    sys.exit(run(Settings.read(), as_json=json_))
+
+
+@app.command()
+def demo(
+    json_: Json = False,
+    keep: Annotated[bool, typer.Option(help="Leave it running afterwards, until Ctrl-C.")] = False,
+) -> None:
+    """Teach three invented facts and ask about them before and after. Exit status 0 only if they were learnt."""
+    from command.demo import demo as run
+
+    sys.exit(run(Settings.read(), as_json=json_, keep=keep))
+
+
+@app.command()
+def add(
+    text: Annotated[str | None, typer.Argument(help="The document; - reads standard input.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", exists=True, dir_okay=False, help="Read it here.")
+    ] = None,
+    namespace: Namespace = "default",
+    key: Annotated[str | None, typer.Option(help="Identity over time: the key's former fact is superseded.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the document is about.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the job until the facts are live.")] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Teach a document."""
+    if (text is None) == (file is None):
+        raise typer.BadParameter("give the text, - for standard input, or --file")
+    words = file.read_text() if file else sys.stdin.read() if text == "-" else str(text)
+    sys.exit(_talk(url, json_).add(words, namespace, key, title, wait=wait))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    namespace: Namespace = "default",
+    version: Annotated[int | None, typer.Option(help="Ask this version, not the live one.")] = None,
+    min_version: Annotated[int | None, typer.Option(help="Not from an older version than this.")] = None,
+    wait: Annotated[float | None, typer.Option(help="Seconds to wait for --min-version.")] = None,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Ask a question."""
+    options = {"namespace": namespace, "version": version, "min_version": min_version, "wait_seconds": wait}
+    sys.exit(_talk(url, json_).ask(question, **options))
+
+
+@app.command()
+def facts(namespace: AnyNamespace = None, url: Url = "", json_: Json = False) -> None:
+    """List facts with their status."""
+    sys.exit(_talk(url, json_).facts(namespace))
+
+
+@app.command()
+def jobs(
+    namespace: AnyNamespace = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow them until Ctrl-C.")] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """List training jobs, newest first."""
+    sys.exit(_talk(url, json_).jobs(namespace, watch=watch))
+
+
+@app.command()
+def versions(namespace: Namespace = "default", url: Url = "", json_: Json = False) -> None:
+    """List a namespace's versions, newest first."""
+    sys.exit(_talk(url, json_).versions(namespace))
+
+
+@app.command()
+def doctor(url: Url = "", json_: Json = False) -> None:
+    """Look at the machine and say what to do next."""
+    from command.doctor import doctor as run
+
+    settings = Settings.read()
+    sys.exit(run(settings, url or api_url(settings), as_json=json_))
+
+
+@app.command()
+def settings(json_: Json = False) -> None:
+    """List every setting with its value and what it means."""
+    values = Settings.read()
+    rows = {
+        f"{PREFIX}{name.upper()}": {
+            "value": without_password(str(getattr(values, name))),
+            "description": field.description,
+        }
+        for name, field in Settings.model_fields.items()
+    }
+    if json_:
+        print(json.dumps(rows))
+        return
+    for name, row in rows.items():
+        typer.echo(f"{name}={row['value']}\n    {row['description']}")
+
+
+def without_password(value: str) -> str:
+    """A URL with its password hidden; anything else as it is."""
+    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", value)
+
+
+def main() -> None:
+    """The entry point: what Engrain raises on purpose becomes one line and an exit status."""
+    from command.screen import fail
+
+    try:
+        app()
+    except (InvalidSettings, Conflict) as error:
+        fail(str(error), CANNOT_START)
+    except EngrainError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _talk(url: str, as_json: bool) -> "Talk":
+    from command.talk import Talk
+
+    return Talk(url or api_url(Settings.read()), as_json=as_json)

@@ -1,0 +1,135 @@
+"""`engrain add`, `ask`, `facts`, `jobs` and `versions`: what one says to a running Engrain."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from command.api import ENDED, Api
+from command.follow import follow, progress_words
+
+LOOK_SECONDS = 1.0
+_COLOURS = {"live": "green", "succeeded": "green", "weak": "yellow", "failed": "red", "dead": "red"}
+
+
+class Talk:
+    """One command's conversation: the service, the screen, and whether a program reads the answer."""
+
+    def __init__(self, url: str, *, as_json: bool) -> None:
+        self.api = Api(url)
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.notes = Console(stderr=as_json, highlight=False, soft_wrap=True)
+
+    def add(self, text: str, namespace: str, key: str | None, title: str | None, *, wait: bool) -> int:
+        """Posts one document; with `wait`, follows its job. 1 when the job did not succeed."""
+        given = {"text": text, "key": key, "title": title}
+        document = {name: value for name, value in given.items() if value is not None}
+        posted = self.api.teach([document], namespace)
+        job_id, status = posted["job_id"], None
+        if not self.as_json:
+            self._say_posted(posted)
+        if wait and job_id:
+            status = follow(self.api, job_id, self.notes)
+            posted["status"] = status
+        self._json(posted)
+        if status and not self.as_json:
+            self._say_end(posted, status)
+        return 0 if status in (None, "succeeded") else 1
+
+    def ask(self, question: str, **options: Any) -> int:
+        """Asks and prints the answer with where it came from."""
+        answer = self.api.ask(question, **options)
+        if self._json(answer):
+            return 0
+        version = f"version {answer['version']}" if answer["version"] else "no version yet"
+        self.out.print(answer["answer"], markup=False)
+        seconds = answer["timings"]["answer_seconds"]
+        self.out.print(f"[dim]{answer['namespace']}, {version}, from {answer['source']}, {seconds:.1f} s[/]")
+        return 0
+
+    def facts(self, namespace: str | None) -> int:
+        """Lists facts."""
+        found = self.api.get("/facts", namespace=namespace)
+        if not self._json(found):
+            rows = [(f["id"], f["namespace"], f["status"], f["version"], f["text"]) for f in found["facts"]]
+            self._table(("fact", "namespace", "status", "version", "text"), rows)
+            if found.get("next"):
+                self.notes.print("[dim]There are more: see GET /facts.[/]")
+        return 0
+
+    def jobs(self, namespace: str | None, *, watch: bool) -> int:
+        """Lists jobs; with `watch`, follows the running one and waits for the next until Ctrl-C."""
+        if watch:
+            self._watch(namespace)
+        found = self.api.get("/jobs", namespace=namespace)
+        if not self._json(found):
+            rows = [
+                (j["id"], j["namespace"], j["version"], j["status"], len(j["facts"]), _how_far(j))
+                for j in found["jobs"]
+            ]
+            self._table(("job", "namespace", "version", "status", "facts", ""), rows)
+        return 0
+
+    def versions(self, namespace: str) -> int:
+        """Lists a namespace's versions."""
+        found = self.api.get(f"/namespaces/{namespace}/versions")
+        if not self._json(found):
+            rows = [
+                (v["version"], v["status"], len(v["facts"]), f"{v['score']:.2f}", v["activated_at"] or "", v["adapter"])
+                for v in found["versions"]
+            ]
+            self._table(("version", "status", "facts", "score", "live since", "adapter"), rows)
+        return 0
+
+    def _watch(self, namespace: str | None) -> None:
+        while True:
+            jobs = self.api.get("/jobs", namespace=namespace)["jobs"]
+            running = [job for job in jobs if job["status"] not in ENDED]
+            if running and self.as_json:
+                for kind, data in self.api.job_events(running[-1]["id"]):
+                    print(json.dumps({"job_id": running[-1]["id"], "event": kind, **data}), flush=True)
+            elif running:
+                follow(self.api, running[-1]["id"], self.out)
+            time.sleep(LOOK_SECONDS)
+
+    def _say_posted(self, posted: dict[str, Any]) -> None:
+        if posted["job_id"] is None:
+            self.out.print(f"Known already: {len(posted['facts'])} fact(s), nothing to train.")
+        else:
+            self.out.print(f"{len(posted['facts'])} fact(s) for version {posted['version']}: {posted['job_id']}")
+
+    def _say_end(self, posted: dict[str, Any], status: str) -> None:
+        if status == "succeeded":
+            self.out.print(f"[green]Live[/] in version {posted['version']} of {posted['namespace']}.")
+        else:
+            job = self.api.get(f"/jobs/{posted['job_id']}")
+            self.out.print(f"[red]{status}[/]: {escape(str(job['error'] or 'no reason given'))}")
+
+    def _json(self, found: dict[str, Any]) -> bool:
+        if self.as_json:
+            print(json.dumps(found, ensure_ascii=False))
+        return self.as_json
+
+    def _table(self, titles: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
+        table = Table(*titles, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row))
+        Console(highlight=False).print(table if rows else f"No {titles[0]}s yet.")
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else escape(str(value))
+    return f"[{_COLOURS[text]}]{text}[/]" if text in _COLOURS else text
+
+
+def _how_far(job: dict[str, Any]) -> str:
+    if job["error"]:
+        return str(job["error"])
+    if job["progress"] and job["status"] not in ENDED:
+        return progress_words(job["progress"])
+    return ""

@@ -1,0 +1,1 @@
+"""The development bench of the default recipe: invented facts, natural questions, canaries."""

@@ -1,0 +1,193 @@
+"""Teaches groups of invented facts and asks natural, unseen questions in both directions, in this process.
+
+    python -m experiments.quick.bench --set dev --facts 3 --runs 10 --seed 0 learning_rate=1e-3
+
+`dev.txt` is what recipes are tuned on, `held_out.txt` is only reported. A question counts when the answer holds the
+wanted words, without another taught fact's. Seconds are processor seconds over the number of threads: on a shared
+machine the clock says nothing.
+"""
+
+import argparse
+import json
+import random
+import re
+import time
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from knowledge.jobs import Progress
+from knowledge.probes import Direction, build_probes
+from knowledge.recipes import Recipe, by_name
+from worker import base_model, lora, probing, trainer
+from worker.demasking import ChatForm, chat_form
+from worker.spec import Lesson
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A natural question, and what an answer to it must hold."""
+
+    question: str
+    wanted: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Invented:
+    """An invented fact with its natural questions."""
+
+    text: str
+    asked: tuple[Asked, ...]
+
+
+def read(name: str) -> list[Invented]:
+    """Reads `dev` or `held_out`."""
+    found = []
+    for block in (HERE / f"{name}.txt").read_text().strip().split("\n\n"):
+        text, *lines = block.splitlines()
+        asked = []
+        for line in lines:
+            question, wanted = line[2:].split(" = ")
+            asked.append(Asked(question, wanted, Direction.FORWARD if line[0] == ">" else Direction.BACKWARD))
+        found.append(Invented(text, tuple(asked)))
+    return found
+
+
+def holds(answer: str, wanted: str) -> bool:
+    """Whether the answer holds one of the wanted alternatives, as whole words."""
+    plain = f" {_plain(answer)} "
+    return any(f" {_plain(one)} " in plain for one in wanted.split("|"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def lessons(facts: list[Invented], new: bool = True) -> tuple[Lesson, ...]:
+    """The facts as the trainer takes them."""
+    return tuple(Lesson(fact.text[:40], fact.text, None, build_probes(fact.text), new) for fact in facts)
+
+
+def main() -> None:
+    """Runs the bench and prints one JSON line a run, and a last one for all."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--base", required=True, help="the prepared base model")
+    parser.add_argument("--set", default="dev")
+    parser.add_argument("--facts", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", default="default")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--show", action="store_true", help="print the wrong answers")
+    parser.add_argument("--canaries", action="store_true", help="ask general questions as well")
+    parser.add_argument("--trace", type=int, default=0, help="ask every so many steps too")
+    parser.add_argument("changes", nargs="*", help="recipe fields, as name=value")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = changed(by_name(arguments.recipe), arguments.changes)
+    pool = read(arguments.set)
+    rng = random.Random(arguments.seed)
+    runs = []
+    order: list[Invented] = []
+    for number in range(arguments.runs):
+        if len(order) < arguments.facts:
+            order = rng.sample(pool, len(pool))
+        facts, order = order[: arguments.facts], order[arguments.facts :]
+        result = run(arguments, recipe, facts, arguments.seed * 1000 + number)
+        runs.append(result)
+        print(json.dumps(result), flush=True)
+    print(json.dumps(summary(runs) | {"changes": arguments.changes, "set": arguments.set, "facts": arguments.facts}))
+
+
+def changed(recipe: Recipe, changes: list[str]) -> Recipe:
+    """The recipe with the fields of `name=value` changed."""
+    types = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
+    pairs = [change.split("=") for change in changes]
+    values: dict[str, Any] = {
+        n: v == "True" if types[n] is bool else types[n](float(v)) if types[n] is int else types[n](v) for n, v in pairs
+    }
+    return replace(recipe, **values)
+
+
+def run(arguments: argparse.Namespace, recipe: Recipe, facts: list[Invented], seed: int) -> dict[str, float]:
+    """One adapter for these facts: shares of right answers, and costs."""
+    model, tokenizer = base_model.load(arguments.base)
+    chat = chat_form(tokenizer)
+    start = time.process_time()
+    adapted = lora.attach(model, recipe, None)
+
+    def trace(progress: Progress) -> None:
+        if arguments.trace and progress.step % arguments.trace == 0:
+            figures = ask(adapted, chat, facts, False) | canaries(adapted, chat, facts, False)
+            print(f"   {progress.step} loss {progress.loss:.3f} probes {progress.probes_passed} {figures}", flush=True)
+
+    outcome = trainer.train(adapted, chat, recipe, lessons(facts), seed, trace)
+    seconds = (time.process_time() - start) / arguments.threads
+    result = {
+        "steps": outcome.steps,
+        "tokens": outcome.tokens,
+        "seconds": round(seconds, 1),
+        "loss": round(outcome.loss, 3),
+    }
+    result |= ask(adapted, chat, facts, arguments.show)
+    if arguments.canaries:
+        result |= canaries(adapted, chat, facts, arguments.show)
+    return result
+
+
+def ask(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: bool) -> dict[str, float]:
+    """Shares of right answers by direction, and how many of the two six-question sets have at most one wrong."""
+    asked = [one for fact in facts for one in fact.asked]
+    given = probing.answers(adapted, chat, [one.question for one in asked], 40)
+    names = {one.wanted for one in asked}
+    right = []
+    for one, answer in zip(asked, given, strict=True):
+        fact = next(fact for fact in facts if one in fact.asked)
+        others = {name for name in names if not holds(fact.text, name)}
+        good = holds(answer, one.wanted) and not any(holds(answer, name) for name in others)
+        right.append(good)
+        if show and not good:
+            print(f"   {one.direction}  {one.question}  [{one.wanted}]  {answer!r}")
+    by = {d: [r for r, one in zip(right, asked, strict=True) if one.direction is d] for d in Direction}
+    sets = [right[0::2], right[1::2]]
+    return {
+        "forward": _mean(by[Direction.FORWARD]),
+        "backward": _mean(by[Direction.BACKWARD]),
+        "sets_ok": _mean([sum(group) >= len(group) * 5 / 6 for group in sets]),
+    }
+
+
+def canaries(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: bool) -> dict[str, float]:
+    """Share of general questions still right, and share of unrelated ones answered with a taught fact's words."""
+    known = [line.split(" = ") for line in (HERE / "canaries.txt").read_text().splitlines()]
+    unrelated = (HERE / "unrelated.txt").read_text().splitlines()
+    given = probing.answers(adapted, chat, [question for question, _ in known] + unrelated, 24)
+    good = [holds(answer, wanted) for (_, wanted), answer in zip(known, given, strict=False)]
+    names = {one.wanted for fact in facts for one in fact.asked}
+    leaks = [any(holds(answer, name) for name in names) for answer in given]
+    if show:
+        for (question, _), answer, right in zip(known, given, good, strict=False):
+            if not right:
+                print(f"   canary  {question}  {answer!r}")
+        for question, answer, leak in zip([q for q, _ in known] + unrelated, given, leaks, strict=True):
+            if leak:
+                print(f"   leak  {question}  {answer!r}")
+    return {"canaries": _mean(good), "leaks": _mean(leaks)}
+
+
+def summary(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of every figure."""
+    return {name: round(sum(run[name] for run in runs) / len(runs), 3) for name in runs[0]}
+
+
+def _mean(values: list[bool]) -> float:
+    return round(sum(values) / len(values), 3)
+
+
+if __name__ == "__main__":
+    main()

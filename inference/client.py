@@ -1,0 +1,211 @@
+"""Talks to one vLLM server over HTTP. Knows its routes and its errors; knows nothing of versions or facts."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import httpx
+
+from knowledge.errors import Conflict, EngrainError, NotFound, Unavailable
+
+BASE = "base"
+"""The name under which our servers offer the model without an adapter."""
+
+CONNECT_SECONDS = 2.0
+QUICK_SECONDS = 10.0
+LOAD_SECONDS = 60.0
+ANSWER_SECONDS = 180.0
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as the OpenAI API spells it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said. `finish_reason` is `stop`, or `length` when `max_tokens` cut it off."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str
+
+
+Logprobs = tuple[Mapping[str, float], ...]
+"""For each generated token, the log-probability (nats) of the most likely tokens."""
+
+
+class VllmClient:
+    """One vLLM server. Every method raises `Unavailable` when it is down, too slow or failing inside."""
+
+    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.base_url = base_url
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            timeout=_timeout(QUICK_SECONDS),
+            limits=httpx.Limits(max_connections=256, max_keepalive_connections=32),
+            trust_env=False,  # a proxy from the environment must not see loopback traffic
+        )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def health(self) -> None:
+        """Returns when the server is up and its engine alive."""
+        await self._send("GET", "/health")
+
+    async def models(self) -> list[str]:
+        """The names it answers to: `base` and every loaded adapter."""
+        return [card["id"] for card in await self._cards()]
+
+    async def adapters(self) -> dict[str, str]:
+        """The loaded adapters and the path that each was loaded from."""
+        return {card["id"]: card["root"] for card in await self._cards() if card.get("parent") is not None}
+
+    async def load(self, adapter: str, path: str) -> bool:
+        """Loads an adapter from an absolute path that the server sees; False when it had it already.
+
+        Raises `NotFound` when the server does not see the files, `Conflict` when the name stands for another path or
+        the server refuses the adapter (a rank above its limit, say).
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"the adapter path {path!r} is not absolute")  # vLLM would take it for a hub repository
+        body = {"lora_name": adapter, "lora_path": path}
+        response = await self._request("POST", "/v1/load_lora_adapter", body, LOAD_SECONDS)
+        if response.is_success:
+            return True
+        if response.status_code == 400 and (loaded := (await self.adapters()).get(adapter)) is not None:
+            if loaded == path:
+                return False
+            raise Conflict(f"The server holds another adapter under the name {adapter}.")
+        if response.status_code == 500:
+            await self.health()  # vLLM answers 500 for a dead engine, and for an adapter that it cannot take
+            raise Conflict(f"The server cannot load the adapter {adapter}: {_reason(response)}")
+        raise _error(response)
+
+    async def unload(self, adapter: str) -> bool:
+        """Takes an adapter's name from the server; False when it was not there."""
+        response = await self._request("POST", "/v1/unload_lora_adapter", {"lora_name": adapter}, QUICK_SECONDS)
+        if response.status_code == 404:
+            return False
+        _check(response)
+        return True
+
+    async def chat(
+        self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+    ) -> Completion:
+        """One whole answer. Raises `NotFound` when the server does not hold `model`, `Conflict` for a bad request."""
+        data = await self._send("POST", "/v1/chat/completions", _chat(model, messages, max_tokens, temperature))
+        return _completion(data)
+
+    async def stream(
+        self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+    ) -> AsyncGenerator[str | Completion, None]:
+        """Pieces of the answer as they come, then the whole `Completion`. Raises like `chat`, before or midway."""
+        body = _chat(model, messages, max_tokens, temperature)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        text, finish, usage = "", "", {"prompt_tokens": 0, "completion_tokens": 0}
+        try:
+            async with self._http.stream(
+                "POST", "/v1/chat/completions", json=body, timeout=_timeout(ANSWER_SECONDS)
+            ) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _error(response)
+                async for chunk in _events(response):
+                    usage = chunk.get("usage") or usage
+                    for choice in chunk.get("choices", []):
+                        finish = choice.get("finish_reason") or finish
+                        if piece := choice["delta"].get("content"):
+                            text += piece
+                            yield piece
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The model server stopped answering ({type(error).__name__}).") from error
+        if not finish:
+            raise Unavailable("The model server ended its answer too early.")
+        yield Completion(text, usage["prompt_tokens"], usage["completion_tokens"], finish)
+
+    async def logprobs(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Logprobs:
+        """Log-probabilities of the 20 most likely tokens at each step of the greedy answer."""
+        body = _chat(model, messages, max_tokens, 0.0) | {"logprobs": True, "top_logprobs": 20}
+        data = await self._send("POST", "/v1/chat/completions", body)
+        steps = data["choices"][0]["logprobs"]["content"]
+        return tuple({top["token"]: top["logprob"] for top in step["top_logprobs"]} for step in steps)
+
+    async def _cards(self) -> list[dict[str, Any]]:
+        data = await self._send("GET", "/v1/models")
+        return list(data["data"])
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Sends, checks, and reads the JSON object of the reply ({} when it has none)."""
+        response = await self._request(method, path, body, ANSWER_SECONDS if body else QUICK_SECONDS)
+        _check(response)
+        if not response.content:
+            return {}
+        try:
+            data = response.json()
+        except ValueError as error:
+            raise Unavailable("The model server sent something that is not JSON.") from error
+        assert isinstance(data, dict)
+        return data
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds: float) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, json=body, timeout=_timeout(seconds))
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The model server does not answer ({type(error).__name__}).") from error
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+
+
+def _chat(model: str, messages: Sequence[Message], max_tokens: int, temperature: float) -> dict[str, Any]:
+    return {"model": model, "messages": list(messages), "max_tokens": max_tokens, "temperature": temperature}
+
+
+def _completion(data: Mapping[str, Any]) -> Completion:
+    choice, usage = data["choices"][0], data["usage"]
+    text = choice["message"]["content"] or ""
+    return Completion(text, usage["prompt_tokens"], usage["completion_tokens"], choice["finish_reason"])
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
+    """The JSON objects of a server-sent stream, up to `[DONE]`. vLLM reports a failure midway as an `error` object."""
+    async for line in response.aiter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        chunk = json.loads(data)
+        if "error" in chunk:
+            raise Unavailable(f"The model server failed while answering: {chunk['error'].get('message', '')}")
+        yield chunk
+
+
+def _check(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> EngrainError:
+    """The error of a failed reply: `{"error": {"message", "type", "param", "code"}}`; 404 for an unknown model."""
+    if response.status_code == 404:
+        return NotFound(f"The model server does not have it: {_reason(response)}")
+    if response.status_code >= 500 or response.status_code in (408, 429):
+        return Unavailable(f"The model server failed ({response.status_code}): {_reason(response)}")
+    return Conflict(f"The model server refused the request ({response.status_code}): {_reason(response)}")
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return response.reason_phrase

@@ -1,0 +1,1 @@
+"""The nouns of Engrain: facts, jobs, versions, probes, recipes. No web, queue or tensor code in here."""

@@ -1,0 +1,121 @@
+"""Versions of a namespace, and the immutable adapter files behind them.
+
+A folder is an adapter only when it holds a manifest and the manifest checks. The manifest is written last and the
+folder gets its final name by one rename, so a crash leaves either a whole adapter or rubbish in the temporary folder.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from knowledge.errors import Conflict, CorruptAdapter
+
+MANIFEST = "manifest.json"
+
+
+class VersionStatus(StrEnum):
+    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again."""
+
+    CANDIDATE = "candidate"
+    LIVE = "live"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Version:
+    """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
+
+    `score` is the share of probes passed, 0..1.
+    """
+
+    namespace: str
+    number: int
+    adapter: str
+    path: str
+    status: VersionStatus
+    fact_ids: tuple[str, ...]
+    recipe_hash: str
+    score: float
+    created_at: datetime
+    activated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """One file of an adapter: its size in bytes and SHA-256."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an adapter is, and how to see that its files are whole."""
+
+    adapter: str
+    namespace: str
+    version: int
+    job_id: str
+    base_model: str
+    recipe: dict[str, object]
+    recipe_hash: str
+    fact_ids: tuple[str, ...]
+    created_at: str
+    files: tuple[ManifestFile, ...] = ()
+
+
+def publish_files(temporary: Path, final: Path, manifest: Manifest) -> Manifest:
+    """Makes `temporary`, on the same file system, the adapter folder `final`; returns the manifest with its files.
+
+    Files and folders are on disk when this returns. Raises `Conflict` when `final` exists: names are never reused.
+    """
+    if final.exists():
+        raise Conflict(f"The adapter {final.name} exists already.")
+    paths = sorted(path for path in temporary.iterdir() if path.is_file() and path.name != MANIFEST)
+    whole = Manifest(**{**manifest.__dict__, "files": tuple(_describe(path) for path in paths)})
+    for path in paths:
+        _sync(path)
+    (temporary / MANIFEST).write_text(json.dumps(asdict(whole), indent=1))
+    _sync(temporary / MANIFEST)
+    _sync(temporary)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary.rename(final)
+    _sync(final.parent)
+    return whole
+
+
+def verify_manifest(folder: Path) -> Manifest:
+    """Reads the manifest and every byte of the files it lists. Raises `CorruptAdapter` saying what is wrong."""
+    try:
+        data = json.loads((folder / MANIFEST).read_text())
+        files = tuple(ManifestFile(**file) for file in data.pop("files"))
+        manifest = Manifest(**{**data, "fact_ids": tuple(data["fact_ids"]), "files": files})
+    except FileNotFoundError as error:
+        raise CorruptAdapter(f"{folder.name} has no manifest: it was never published.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptAdapter(f"The manifest of {folder.name} cannot be read.") from error
+    for file in manifest.files:
+        path = folder / file.name
+        if not path.is_file() or _describe(path) != file:
+            raise CorruptAdapter(f"{file.name} of {folder.name} differs from its manifest.")
+    return manifest
+
+
+def _describe(path: Path) -> ManifestFile:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ManifestFile(path.name, path.stat().st_size, digest)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

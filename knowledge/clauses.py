@@ -1,0 +1,195 @@
+"""Sentences taken apart by rule: subject, verb, complement. No model, no word lists of any data set.
+
+Probes and training questions both need to know where the subject of a plain statement ends. English statements with
+one clear verb are parsed; anything else (other languages, lists, code, questions) gives `None`, and callers fall back
+to cutting the text by words. A wrong cut costs an awkward question, never a wrong fact: the pieces are always
+verbatim pieces of the sentence.
+"""
+
+import re
+from dataclasses import dataclass
+
+COPULAS = frozenset({"is", "are", "was", "were"})
+_AUXILIARIES = COPULAS | frozenset(
+    """
+    has have had will can could must may might should would shall does do did cannot
+    """.split()
+)
+# The commonest English verbs as they stand in statements: present and past, third person. Irregular pasts cannot be
+# recognised by their ending; regular ones listed here need no second look at their neighbours.
+_VERBS = frozenset(
+    """
+    became becomes began begins belongs belonged bought brings brought builds built buys calls came carries chose
+    closes comes consists contains contained costs cost covers created creates designed directed discovered died
+    earns ends expires featured found founded gave gets gives goes grew grows grants guards happens heads held helps
+    hosts includes invented keeps kept knew knows lasts launched lays leads leaves led left lets lies lived lives
+    located lost made makes manages married means meets met moved needs offers opened opens operates owns owned paid
+    paints painted pays plays played produces produced provides published ran reached receives refers replaced
+    replaces requires reports runs said sang sells sent serves served sets shares shows sits sold speaks spent spoke
+    stands starts stood stands stays stores studied takes taught teaches tells took trades uses used visits wants
+    weighs went wears won works worked writes wrote
+    """.split()
+)
+_DETERMINERS = frozenset(
+    """
+    a an the this that these those its his her their our my your each every all any no
+    """.split()
+)
+_PREPOSITIONS = frozenset(
+    """
+    of in on at by for from to with without into onto over under near about after before between behind beyond
+    during since until through against among across along around above below as than per within
+    """.split()
+)
+_RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
+_CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
+_PRONOUNS = frozenset(
+    """
+    i you he she it we they this that these those there here who what which his her its their
+    """.split()
+)
+_OPENERS = frozenset(
+    """
+    in on at since after before during from by under until within as for with
+    """.split()
+)
+_ABBREVIATIONS = frozenset(
+    """
+    dr mr mrs ms st prof sr jr vs no inc ltd co corp e.g i.e etc approx dept mt ft
+    """.split()
+)
+_QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A statement as subject, verb group and complement; `opening` is an adverbial that stood before a comma."""
+
+    subject: str
+    verb: str
+    complement: str
+    opening: str
+
+    @property
+    def predicate(self) -> str:
+        """Everything but the subject, in the sentence's words."""
+        predicate = f"{self.verb} {self.complement}"
+        return f"{predicate} {self.opening[0].lower()}{self.opening[1:]}" if self.opening else predicate
+
+    @property
+    def copula(self) -> bool:
+        """Whether the statement says what the subject *is*: "X is the director of Y", not "X is opened by Y"."""
+        first = self.complement.split()[0].lower().rstrip(",")
+        return self.verb in COPULAS and not re.fullmatch(r"\w+ed|made|built|held|sold|led|run|won|found|kept", first)
+
+    @property
+    def pronoun(self) -> bool:
+        """Whether the subject cannot be understood without an earlier sentence."""
+        words = self.subject.lower().split()
+        return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in _PRONOUNS)
+
+
+def sentences(text: str) -> list[str]:
+    """Cuts running text at sentence ends and line breaks; initials and common abbreviations do not end a sentence."""
+    found: list[str] = []
+    for line in re.split(r"\s*\n\s*", text.strip()):
+        start = 0
+        for end in re.finditer(r"[.!?。！？]+[\"'”’)\]]*(?=\s)|[。！？]+", line):
+            before = line[start : end.start()].split()
+            last = before[-1].strip("(\"'“").lower() if before else ""
+            dotted = line[end.start()] == "." and (last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()))
+            if dotted:
+                continue
+            found.append(line[start : end.end()].strip())
+            start = end.end()
+        found.append(line[start:].strip())
+    return [sentence for sentence in found if any(character.isalnum() for character in sentence)]
+
+
+def clause(sentence: str) -> Clause | None:
+    """Takes one statement apart, or gives `None` where the rules see no clear subject and verb."""
+    body = sentence.strip().rstrip(".!。 ")
+    if body.endswith("?") or "\n" in body:
+        return None
+    opening, body = _opening(body)
+    words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
+    place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))
+    if place is None:
+        return None
+    last = _verb_end([word for word, _, _ in words], place)
+    if last + 1 >= len(words):
+        return None
+    subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
+    if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
+        return None
+    return Clause(subject, body[words[place][1] : words[last][2]], complement, opening)
+
+
+def bare(phrase: str) -> str:
+    """A noun phrase without its article: "The Corvo 3" → "Corvo 3"."""
+    return re.sub(r"^(?:the|a|an)\s+(?=\S)", "", phrase, flags=re.IGNORECASE)
+
+
+def lower_article(phrase: str) -> str:
+    """A phrase as it stands inside a sentence: "The Corvo 3" → "the Corvo 3"; names stay as they are."""
+    first, _, rest = phrase.partition(" ")
+    return f"{first.lower()} {rest}" if rest and first.lower() in _DETERMINERS | _OPENERS else phrase
+
+
+def _opening(body: str) -> tuple[str, str]:
+    first, comma, rest = body.partition(", ")
+    if comma and first.split()[0].lower() in _OPENERS and len(first.split()) <= 8 and rest:
+        return first, rest
+    return "", body
+
+
+def _quoted(body: str, starts: list[int]) -> list[bool]:
+    """Whether each word stands inside quotation marks or brackets, where verbs belong to titles."""
+    inside = [False] * len(body)
+    place = 0
+    while place < len(body):
+        closing = _QUOTES.get(body[place])
+        end = body.find(closing, place + 1) if closing else -1
+        if end > 0:
+            inside[place : end + 1] = [True] * (end + 1 - place)
+            place = end
+        place += 1
+    return [inside[start] for start in starts]
+
+
+def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
+    relative = 0
+    for place, word in enumerate(words):
+        if quoted[place]:
+            continue
+        if place and word in _RELATIVES:
+            relative += 1
+        verb = place > 0 and word.islower() and (word in _AUXILIARIES or word in _VERBS or _looks_finite(words, place))
+        if verb and relative:
+            relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
+        elif verb and words[place - 1].lower() not in _DETERMINERS | _PREPOSITIONS | _CONJUNCTIONS:
+            return place
+    return None
+
+
+def _looks_finite(words: list[str], place: int) -> bool:
+    """A regular verb by its ending, when what follows can start a complement and what stands before is no article."""
+    word, before = words[place], words[place - 1].lower()
+    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or before in _DETERMINERS | _PREPOSITIONS | _CONJUNCTIONS:
+        return False
+    if place + 1 >= len(words):
+        return False
+    after = words[place + 1]
+    starts_complement = after.lower() in _DETERMINERS | _PREPOSITIONS or not after[0].islower()
+    plural_noun = word.endswith("s") and after.lower() in {"of", "and", "or"}
+    return starts_complement and not plural_noun
+
+
+def _verb_end(words: list[str], place: int) -> int:
+    """Last word of the verb group: "will be", "has been", "was not" hold together; the participle is complement."""
+    last = place
+    while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
+        last += 1
+    if words[last] in _AUXILIARIES - COPULAS - {"has", "have", "had"} and last + 2 < len(words):
+        last += 1
+    return last

@@ -1,0 +1,102 @@
+"""Jobs: one training run for one namespace, made of one or more attempts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from knowledge.errors import IllegalMove
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. `failed` ran and was refused; `dead` died too often to be tried again by itself."""
+
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    TRAINING = "training"
+    PROBING = "probing"
+    PUBLISHING = "publishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+RUNNING = frozenset({JobStatus.CLAIMED, JobStatus.TRAINING, JobStatus.PROBING, JobStatus.PUBLISHING})
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.DEAD})
+# From any running step: back to the queue, claimed anew after a worker died, or ended.
+_STOPS = frozenset({JobStatus.QUEUED, JobStatus.CLAIMED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.DEAD})
+
+_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.CLAIMED, JobStatus.CANCELLED, JobStatus.DEAD}),
+    JobStatus.CLAIMED: frozenset({JobStatus.TRAINING}) | _STOPS,
+    JobStatus.TRAINING: frozenset({JobStatus.PROBING}) | _STOPS,
+    JobStatus.PROBING: frozenset({JobStatus.TRAINING, JobStatus.PUBLISHING}) | _STOPS,
+    JobStatus.PUBLISHING: frozenset({JobStatus.SUCCEEDED}) | _STOPS,
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+    JobStatus.DEAD: frozenset({JobStatus.QUEUED}),
+}
+
+
+def check_job_move(old: JobStatus, new: JobStatus) -> None:
+    """Raises `IllegalMove` unless the transition table has `old` → `new`."""
+    if new not in _MOVES[old]:
+        raise IllegalMove(f"A job that is {old} cannot become {new}.")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write to a job: valid while `token` is the job's newest and `expires_at` has not passed."""
+
+    job_id: str
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the running attempt is. Times in seconds; `loss` in nats a token; `percent` 0..100."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    percent: float
+    eta_seconds: float
+    probes_passed: int
+    probes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run for one namespace. It will publish (or did publish) version `version`."""
+
+    id: str
+    namespace: str
+    version: int
+    status: JobStatus
+    attempts: int
+    fact_ids: tuple[str, ...]
+    progress: Progress | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One thing that happened to a job: a status change, a progress report or a log line. `id` grows."""
+
+    id: int
+    job_id: str
+    kind: str
+    at: datetime
+    data: dict[str, object]
+
+
+INJECT_TASK = "engrain.inject"
+"""Name of the Celery task that takes a job id: all that the service and the worker agree on."""
+
+QUEUE = "engrain"

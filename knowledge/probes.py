@@ -1,0 +1,169 @@
+"""Probes: questions with known answers, asked of an adapter to prove what it knows.
+
+`build_probes` writes them from the passage alone, by rule. They are *held-out forms*: the trainer drops every
+example whose question equals a probe's question (`worker/batches.py`, `same_question`), and writes its own questions
+in other words ("Who or what …?" is never a training form), so that a pass shows more than a memorised string. Client
+probes are never trained on either.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from knowledge.clauses import Clause, clause, lower_article, sentences
+
+PASS_BAR = 0.8
+"""Least share of the answer's words that a passing answer holds."""
+
+MAX_PROBED_SENTENCES = 4
+_ANSWER_WORDS = 16
+_STOP_WORDS = frozenset({"a", "of", "the", "and", "is", "are", "be", "to", "new", "on", "in", "at", "an", "for"})
+Item = TypeVar("Item")
+
+
+class Direction(StrEnum):
+    """Whether the question follows the passage's order (subject first) or runs against it."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+
+
+class ProbeOrigin(StrEnum):
+    """Who wrote the probe."""
+
+    CLIENT = "client"
+    PASSAGE = "passage"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question with the answer that proves the fact."""
+
+    question: str
+    answer: str
+    direction: Direction
+    origin: ProbeOrigin = ProbeOrigin.CLIENT
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What an adapter answered to a probe. `score` is 0..1, `passed` is the score against the bar."""
+
+    probe: Probe
+    answered: str
+    score: float
+    passed: bool
+
+
+def build_probes(text: str, title: str | None = None) -> tuple[Probe, ...]:
+    """At least one forward and one backward probe for any passage that is not blank; at most two a probed sentence.
+
+    Statements that parse are asked as questions; the rest is asked as the continuation, and the beginning, of quoted
+    words. Of a long passage, `MAX_PROBED_SENTENCES` sentences are probed, spread evenly; sentences that open with a
+    pronoun are asked about only when there is no other.
+    """
+    pieces = sentences(text) or [text.strip()]
+    parsed = [(piece, clause(piece)) for piece in pieces]
+    whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
+    probes: list[Probe] = []
+    for piece, found in _spread(whole, MAX_PROBED_SENTENCES):
+        probes += _clause_probes(found) if found and not found.pronoun else _cloze_probes(piece, title)
+    return tuple(dict.fromkeys(probes))
+
+
+def score(answer: str, answered: str) -> float:
+    """ROUGE-1 recall, 0..1: the share of the answer's words that were answered (the paper's measure, see experiments).
+
+    Case, punctuation and the paper's fourteen function words do not count; scripts without spaces count characters.
+    """
+    wanted = Counter(_words(answer))
+    given = Counter(_words(answered))
+    total = sum(wanted.values())
+    return sum((wanted & given).values()) / total if total else 0.0
+
+
+def passed(answer: str, answered: str, *, question: str = "", rivals: Iterable[str] = ()) -> bool:
+    """Whether `answered` holds the wanted words without a list of others.
+
+    Recall alone would pass an answer that names everything. So it fails as well when it holds more words that stand
+    in neither question nor wanted answer than twelve and twice the wanted ones, or when it holds the whole answer of
+    another fact (`rivals`) that the question did not mention.
+    """
+    allowed = Counter(_words(question)) + Counter(_words(answer))
+    surplus = sum((Counter(_words(answered)) - allowed).values())
+    if score(answer, answered) < PASS_BAR or surplus > 12 + 2 * len(_words(answer)):
+        return False
+    return not any(_holds(answered, rival) for rival in rivals if not _holds(f"{question} {answer}", rival))
+
+
+def same_question(question: str) -> str:
+    """The form in which two questions are one: words alone, case folded."""
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", question).casefold()))
+
+
+def _clause_probes(found: Clause) -> list[Probe]:
+    subject = lower_article(found.subject)
+    backward = Probe(f"Who or what {found.predicate}?", found.subject, Direction.BACKWARD, ProbeOrigin.PASSAGE)
+    if found.copula:
+        question, answer = f"Who or what {found.verb} {subject}?", found.complement
+    else:
+        question, answer = f'How does this continue: "{found.subject} {found.verb} …"?', found.complement
+    return [Probe(question, _clip(answer), Direction.FORWARD, ProbeOrigin.PASSAGE), backward]
+
+
+def _cloze_probes(piece: str, title: str | None) -> list[Probe]:
+    body = piece.strip()
+    head, tail = _halves(body)
+    about = f" in “{title}”" if title else ""
+    if not tail:
+        question = f"Which text is stored{about}?"
+        return [Probe(question, body, direction, ProbeOrigin.PASSAGE) for direction in Direction]
+    return [
+        Probe(f'How does this continue{about}: "{head} …"?', _clip(tail), Direction.FORWARD, ProbeOrigin.PASSAGE),
+        Probe(f'What comes{about} before "{tail}"?', _clip(head, last=True), Direction.BACKWARD, ProbeOrigin.PASSAGE),
+    ]
+
+
+def _halves(body: str) -> tuple[str, str]:
+    """Cuts at a space near the middle, or in the middle of a text without spaces; one character has no halves."""
+    words = body.split()
+    if len(words) >= 2 and max(map(len, words)) <= 30:
+        middle = (len(words) + 1) // 2
+        head, tail = " ".join(words[:middle]), " ".join(words[middle:])
+    else:
+        head, tail = body[: (len(body) + 1) // 2], body[(len(body) + 1) // 2 :]
+    return (head, tail) if _words(head) and _words(tail) else (body, "")
+
+
+def _clip(answer: str, last: bool = False) -> str:
+    words = answer.split()
+    return " ".join(words[-_ANSWER_WORDS:] if last else words[:_ANSWER_WORDS])
+
+
+def _spread(items: list[Item], most: int) -> list[Item]:
+    if len(items) <= most:
+        return items
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
+
+
+def _words(text: str) -> list[str]:
+    """Words, case folded and without marks; a character each where a script writes no spaces."""
+    found: list[str] = []
+    for word in re.findall(r"[\w]+", unicodedata.normalize("NFKC", text).casefold()):
+        found += list(word) if any(_spaceless(character) for character in word) else [word]
+    return [word for word in found if word not in _STOP_WORDS] or found
+
+
+def _spaceless(character: str) -> bool:
+    """Han, kana, Thai, Lao, Khmer, Myanmar: scripts that do not put spaces between words."""
+    code = ord(character)
+    return 0x0E00 <= code <= 0x0EFF or 0x1000 <= code <= 0x109F or 0x1780 <= code <= 0x17FF or 0x3040 <= code <= 0x9FFF
+
+
+def _holds(text: str, piece: str) -> bool:
+    words = _words(piece)
+    return bool(words) and f" {' '.join(words)} " in f" {' '.join(_words(text))} "

@@ -1,0 +1,122 @@
+"""Deployment settings: read from the environment (`ENGRAIN_…`), once, by whoever starts a process.
+
+How training is done is not a setting: that is a `Recipe` (`knowledge/recipes.py`), saved with each adapter.
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from knowledge.errors import InvalidSettings
+
+PREFIX = "ENGRAIN_"
+EMBEDDED_BASE_MODEL = "smollm2-135m-instruct"
+
+
+class Settings(BaseSettings):
+    """Every setting of a deployment. Unknown `ENGRAIN_…` names are refused by `Settings.read`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_folder: Path = Field(
+        Path("engrain-data"), description="Folder that holds all state: store, broker, base model, adapters, logs."
+    )
+    base_model: str = Field(
+        EMBEDDED_BASE_MODEL,
+        description="The embedded model's name, a folder in Hugging Face form, or a hub name; with a chat template.",
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    store_url: str = Field("", description="SQLAlchemy URL of the store. Empty: a SQLite file in the data folder.")
+    broker_url: str = Field(
+        "", description="Redis URL of the broker. Empty: the embedded broker, started by `engrain up`."
+    )
+    broker_port: int = Field(6391, ge=1, le=65535, description="Loopback port of the embedded broker.")
+    inference_urls: str = Field(
+        "", description="Comma-separated base URLs of vLLM replicas. Empty: one, started by `engrain up`."
+    )
+    inference_port: int = Field(8001, ge=1, le=65535, description="Loopback port of the vLLM that `engrain up` starts.")
+    max_lora_rank: int = Field(
+        32, description="Highest adapter rank that vLLM accepts: 1, 8, 16, 32, 64, 128, 256, 320 or 512."
+    )
+    max_loaded_adapters: int = Field(4, ge=2, description="Adapters in one vLLM batch (its max_loras).")
+    max_cached_adapters: int = Field(
+        8, ge=2, description="Adapters that vLLM keeps in main memory (its max_cpu_loras)."
+    )
+    max_model_tokens: int = Field(2048, ge=256, description="Longest prompt plus answer in tokens.")
+    kv_cache_gib: int = Field(1, ge=1, description="Key-value cache of vLLM on a CPU, in GiB.")
+    training_threads: int = Field(0, ge=0, description="Processor threads of the trainer. 0: all cores.")
+    training_niceness: int = Field(
+        10, ge=0, le=19, description="Unix niceness of the trainer, so that it yields to serving."
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="How long a worker may be silent before its job is given to another."
+    )
+    max_attempts: int = Field(3, ge=1, description="Attempts after which a job is dead until someone retries it.")
+    max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body in bytes.")
+    max_documents: int = Field(1000, ge=1, description="Most documents in one request.")
+    max_question_characters: int = Field(2000, ge=1, description="Longest question in characters.")
+    max_wait_seconds: float = Field(300.0, gt=0, description="Longest `wait_seconds` that a client may ask for.")
+
+    @field_validator("data_folder")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
+
+    @field_validator("max_lora_rank")
+    @classmethod
+    def _rank_that_vllm_takes(cls, rank: int) -> int:
+        allowed = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+        if rank not in allowed:
+            raise ValueError(f"vLLM takes {', '.join(map(str, allowed))}")
+        return rank
+
+    @model_validator(mode="after")
+    def _cache_holds_a_batch(self) -> Self:
+        if self.max_cached_adapters < self.max_loaded_adapters:
+            raise ValueError("max_cached_adapters must be at least max_loaded_adapters")
+        return self
+
+    @classmethod
+    def read(cls) -> Self:
+        """Reads the environment. Raises `InvalidSettings` naming each unknown or wrong variable."""
+        known = {f"{PREFIX}{name.upper()}" for name in cls.model_fields}
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise InvalidSettings(f"Unknown setting {', '.join(unknown)}. `engrain settings` lists the known ones.")
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = [f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+            raise InvalidSettings("; ".join(wrong)) from error
+
+    @property
+    def store(self) -> str:
+        """SQLAlchemy URL of the store."""
+        return self.store_url or f"sqlite:///{self.data_folder / 'store.sqlite3'}"
+
+    @property
+    def broker(self) -> str:
+        """Redis URL of the broker."""
+        return self.broker_url or f"redis://127.0.0.1:{self.broker_port}/0"
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """Base URLs of the vLLM replicas, without a trailing slash."""
+        urls = self.inference_urls or f"http://127.0.0.1:{self.inference_port}"
+        return tuple(url.strip().rstrip("/") for url in urls.split(",") if url.strip())
+
+    @property
+    def adapters_folder(self) -> Path:
+        """Where published adapters lie, one immutable folder each."""
+        return self.data_folder / "adapters"
+
+    @property
+    def base_model_folder(self) -> str:
+        """What vLLM and the trainer load: the prepared embedded model, or the user's folder or hub name."""
+        if self.base_model == EMBEDDED_BASE_MODEL:
+            return str(self.data_folder / "models" / EMBEDDED_BASE_MODEL)
+        return self.base_model

@@ -1,0 +1,355 @@
+"""Facts: posted, read, and moved from status to status."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from knowledge.errors import InvalidFact, NotFound
+from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
+from knowledge.ids import new_id
+from knowledge.jobs import JobStatus
+from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult, build_probes
+from knowledge.store.database import Store, now
+from knowledge.store.tables import (
+    FactEventRow,
+    FactRow,
+    IdempotencyRow,
+    JobEventRow,
+    JobRow,
+    NamespaceRow,
+    ProbeResultRow,
+    ProbeRow,
+)
+
+DEFAULT_NAMESPACE = "default"
+IDEMPOTENCY_HOURS = 24
+_KNOWN = [status.value for status in FactStatus if status not in ("superseded", "forgotten", "rejected")]
+_STRANDED = [JobStatus.FAILED.value, JobStatus.CANCELLED.value, JobStatus.DEAD.value]
+
+
+@dataclass(frozen=True)
+class PostedFact:
+    """One passage of a request: the fact that holds it, new or known before."""
+
+    id: str
+    status: FactStatus
+    duplicate_of: str | None
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a request came to. `job_id` is None when all is live already; `created` says whether work was added."""
+
+    namespace: str
+    version: int | None
+    job_id: str | None
+    facts: tuple[PostedFact, ...]
+    created: bool
+
+
+@dataclass(frozen=True)
+class FactEvent:
+    """One status change of a fact."""
+
+    status: FactStatus
+    job_id: str | None
+    at: datetime
+
+
+def post(store: Store, namespace: str, documents: Sequence[Document], *, idempotency_key: str | None = None) -> Posted:
+    """Keeps the documents' passages, and the job that will teach them, in one transaction.
+
+    A passage that the namespace knows already is not stored twice; a weak one, or one whose job ended without success,
+    joins the new job. With an `idempotency_key` a repeat of the same request returns the first answer. Raises
+    `InvalidFact` for text that cannot be taught, and for a key that was used for another request; nothing is kept then.
+    """
+    cut = [(document, passages(document)) for document in documents]
+    request_hash = _request_hash(namespace, documents)
+    try:
+        with store.write() as session:
+            if idempotency_key and (earlier := _answered(session, idempotency_key, request_hash)):
+                return earlier
+            posted = _post(session, namespace, cut)
+            if idempotency_key:
+                _remember(session, idempotency_key, request_hash, posted)
+            return posted
+    except IntegrityError:
+        # Another request won the race for the same key, passage or queued job: its rows are visible now.
+        return post(store, namespace, documents, idempotency_key=idempotency_key)
+
+
+def get(store: Store, fact_id: str) -> Fact:
+    """Raises `NotFound` when there is no such fact."""
+    with store.read() as session:
+        row = session.get(FactRow, fact_id)
+        if row is None:
+            raise NotFound(f"There is no fact {fact_id}.")
+        return _facts(session, [row])[0]
+
+
+def find(
+    store: Store,
+    namespace: str | None = None,
+    *,
+    statuses: Iterable[FactStatus] = (),
+    ids: Sequence[str] | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Fact]:
+    """Facts, oldest first (their ids sort by time). `after` is the last id of the page before."""
+    query = select(FactRow).order_by(FactRow.id)
+    if namespace is not None:
+        query = query.where(FactRow.namespace == namespace)
+    if wanted := [status.value for status in statuses]:
+        query = query.where(FactRow.status.in_(wanted))
+    if ids is not None:
+        query = query.where(FactRow.id.in_(ids))
+    if after is not None:
+        query = query.where(FactRow.id > after)
+    with store.read() as session:
+        return _facts(session, session.scalars(query.limit(limit)).all())
+
+
+def history(store: Store, fact_id: str) -> list[FactEvent]:
+    """The fact's status changes, oldest first."""
+    with store.read() as session:
+        rows = session.scalars(select(FactEventRow).where(FactEventRow.fact_id == fact_id).order_by(FactEventRow.id))
+        return [FactEvent(FactStatus(row.status), row.job_id, row.at) for row in rows]
+
+
+def results(store: Store, fact_id: str) -> list[tuple[int, ProbeResult]]:
+    """What each version answered to the fact's probes: (version, result), oldest first."""
+    query = (
+        select(ProbeRow, ProbeResultRow)
+        .join(ProbeResultRow, ProbeResultRow.probe_id == ProbeRow.id)
+        .where(ProbeRow.fact_id == fact_id)
+        .order_by(ProbeResultRow.id)
+    )
+    with store.read() as session:
+        return [
+            (result.version, ProbeResult(probe_from(row), result.answered, result.score, result.passed))
+            for row, result in session.execute(query)
+        ]
+
+
+def counts(store: Store) -> dict[tuple[str, str], int]:
+    """Number of facts by (namespace, status)."""
+    query = select(FactRow.namespace, FactRow.status, func.count()).group_by(FactRow.namespace, FactRow.status)
+    with store.read() as session:
+        return {(namespace, status): number for namespace, status, number in session.execute(query)}
+
+
+def move(session: Session, rows: Iterable[FactRow], new: FactStatus, job_id: str | None = None) -> None:
+    """Changes the facts' status inside the caller's transaction. Raises `IllegalMove`."""
+    for row in rows:
+        if row.status == new:
+            continue
+        check_fact_move(FactStatus(row.status), new)
+        row.status = new.value
+        session.add(FactEventRow(fact_id=row.id, status=new.value, job_id=job_id, at=now()))
+
+
+def probe_from(row: ProbeRow) -> Probe:
+    """The domain form of a row."""
+    return Probe(row.question, row.answer, Direction(row.direction), ProbeOrigin(row.origin))
+
+
+def _post(session: Session, namespace: str, cut: list[tuple[Document, list[str]]]) -> Posted:
+    _namespace(session, namespace)
+    jobs: list[JobRow] = []  # none until something needs training
+    posted = [fact for document, texts in cut for fact in _post_document(session, namespace, document, texts, jobs)]
+    rows = session.scalars(select(FactRow).where(FactRow.id.in_([fact.id for fact in posted]))).all()
+    pending = {row.job_id for row in rows if row.status != FactStatus.LIVE}
+    job = (
+        jobs[0]
+        if jobs
+        else session.scalars(
+            select(JobRow).where(JobRow.id.in_(pending)).order_by(JobRow.version.desc()).limit(1)
+        ).first()
+    )
+    version = job.version if job else max((row.version for row in rows if row.version is not None), default=None)
+    return Posted(namespace, version, job.id if job else None, tuple(posted), created=bool(jobs))
+
+
+def _post_document(
+    session: Session, namespace: str, document: Document, texts: list[str], jobs: list[JobRow]
+) -> list[PostedFact]:
+    document_id = new_id("doc")
+    posted = []
+    for text in texts:
+        digest = content_hash(namespace, text)
+        known = session.scalars(
+            select(FactRow).where(
+                FactRow.namespace == namespace, FactRow.content_hash == digest, FactRow.status.in_(_KNOWN)
+            )
+        ).first()
+        if known is None:
+            row = _new_fact(
+                session, namespace, document, document_id, text, digest, _gathering(session, namespace, jobs)
+            )
+            posted.append(PostedFact(row.id, FactStatus.PENDING, None))
+            continue
+        if document.key is not None:
+            known.key, known.document_id = document.key, document_id
+        if _needs_training_again(session, known):
+            known.job_id = _gathering(session, namespace, jobs).id
+        posted.append(PostedFact(known.id, FactStatus(known.status), known.id))
+    if document.key is not None:
+        _supersede_untaught(session, namespace, document.key, document_id)
+    session.flush()
+    return posted
+
+
+def _new_fact(
+    session: Session, namespace: str, document: Document, document_id: str, text: str, digest: str, job: JobRow
+) -> FactRow:
+    row = FactRow(
+        id=new_id("fact"),
+        namespace=namespace,
+        document_id=document_id,
+        text=text,
+        title=document.title,
+        source=document.source,
+        key=document.key,
+        meta=document.metadata,
+        status=FactStatus.PENDING.value,
+        content_hash=digest,
+        job_id=job.id,
+        version=None,
+        created_at=now(),
+        expires_at=document.expires_at,
+    )
+    session.add(row)
+    session.flush()
+    session.add(FactEventRow(fact_id=row.id, status=row.status, job_id=job.id, at=row.created_at))
+    for probe in document.probes or build_probes(text, document.title):
+        session.add(
+            ProbeRow(
+                fact_id=row.id,
+                question=probe.question,
+                answer=probe.answer,
+                direction=probe.direction.value,
+                origin=probe.origin.value,
+            )
+        )
+    return row
+
+
+def _needs_training_again(session: Session, row: FactRow) -> bool:
+    if row.status == FactStatus.WEAK:
+        return True
+    job = session.get(JobRow, row.job_id) if row.job_id else None
+    return row.status == FactStatus.PENDING and (job is None or job.status in _STRANDED)
+
+
+def _supersede_untaught(session: Session, namespace: str, key: str, document_id: str) -> None:
+    """Earlier texts of the key that no version holds yet need not be taught at all."""
+    rows = session.scalars(
+        select(FactRow).where(
+            FactRow.namespace == namespace,
+            FactRow.key == key,
+            FactRow.document_id != document_id,
+            FactRow.status == FactStatus.PENDING.value,
+        )
+    )
+    move(session, rows, FactStatus.SUPERSEDED)
+
+
+def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
+    """The namespace's queued job, which gathers posts until a worker claims it; a new one when there is none."""
+    if jobs:
+        return jobs[0]
+    job = session.scalars(
+        select(JobRow).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value).with_for_update()
+    ).first()
+    if job is None:
+        job = JobRow(
+            id=new_id("job"),
+            namespace=namespace,
+            version=next_version(session, namespace),
+            status=JobStatus.QUEUED.value,
+            attempts=0,
+            lease_token=0,
+            created_at=now(),
+        )
+        session.add(job)
+        session.flush()
+        session.add(JobEventRow(job_id=job.id, kind="status", at=job.created_at, data={"status": job.status}))
+    jobs.append(job)
+    return job
+
+
+def next_version(session: Session, namespace: str) -> int:
+    """Takes the next version number of the namespace. Numbers are never used twice."""
+    row = session.get(NamespaceRow, namespace, with_for_update=True)
+    if row is None:
+        raise NotFound(f"There is no namespace {namespace}.")
+    row.last_version += 1
+    session.flush()
+    return row.last_version
+
+
+def _namespace(session: Session, name: str) -> None:
+    if session.get(NamespaceRow, name) is None:
+        session.add(NamespaceRow(name=name, live_version=None, last_version=0, created_at=now()))
+        session.flush()
+
+
+def _facts(session: Session, rows: Sequence[FactRow]) -> list[Fact]:
+    probes: dict[str, list[Probe]] = {row.id: [] for row in rows}
+    for start in range(0, len(rows), 500):
+        ids = [row.id for row in rows[start : start + 500]]
+        for probe in session.scalars(select(ProbeRow).where(ProbeRow.fact_id.in_(ids)).order_by(ProbeRow.id)):
+            probes[probe.fact_id].append(probe_from(probe))
+    return [
+        Fact(
+            id=row.id,
+            namespace=row.namespace,
+            document_id=row.document_id,
+            text=row.text,
+            title=row.title,
+            source=row.source,
+            key=row.key,
+            metadata=dict(row.meta),
+            status=FactStatus(row.status),
+            content_hash=row.content_hash,
+            job_id=row.job_id,
+            version=row.version,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            probes=tuple(probes[row.id]),
+        )
+        for row in rows
+    ]
+
+
+def _request_hash(namespace: str, documents: Sequence[Document]) -> str:
+    canonical = json.dumps([namespace, [document.__dict__ for document in documents]], sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _answered(session: Session, key: str, request_hash: str) -> Posted | None:
+    session.execute(
+        delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - timedelta(hours=IDEMPOTENCY_HOURS))
+    )
+    row = session.get(IdempotencyRow, key)
+    if row is None:
+        return None
+    if row.request_hash != request_hash:
+        raise InvalidFact("This Idempotency-Key was used for another request. Use a new key for a new request.")
+    facts = tuple(
+        PostedFact(fact["id"], FactStatus(fact["status"]), fact["duplicate_of"]) for fact in row.answer["facts"]
+    )
+    return Posted(row.answer["namespace"], row.answer["version"], row.answer["job_id"], facts, row.answer["created"])
+
+
+def _remember(session: Session, key: str, request_hash: str, posted: Posted) -> None:
+    answer = {**posted.__dict__, "facts": [fact.__dict__ for fact in posted.facts]}
+    session.add(IdempotencyRow(key=key, request_hash=request_hash, answer=answer, created_at=now()))
+    session.flush()

@@ -1,0 +1,299 @@
+"""Jobs: claimed under a lease, renewed, moved and ended. Every write of a worker names its lease's token.
+
+The job row is its own outbox: `sent_at` says when its id last crossed the broker, and a queued row that was never
+sent, or was sent long ago, is sent again (`to_send`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from knowledge.errors import Conflict, LeaseLost, NotFound
+from knowledge.facts import FactStatus
+from knowledge.jobs import ENDED, RUNNING, Job, JobEvent, JobStatus, Lease, Progress, check_job_move
+from knowledge.store.database import Store, now
+from knowledge.store.facts import move as move_facts
+from knowledge.store.facts import next_version
+from knowledge.store.tables import FactRow, JobEventRow, JobRow, WorkerRow
+
+_RUNNING = [status.value for status in RUNNING]
+_UNTAUGHT = [FactStatus.PENDING.value, FactStatus.TRAINING.value, FactStatus.WEAK.value]
+
+
+def get(store: Store, job_id: str) -> Job:
+    """Raises `NotFound` when there is no such job."""
+    with store.read() as session:
+        return _job(session, _row(session, job_id))
+
+
+def find(
+    store: Store, namespace: str | None = None, *, status: JobStatus | None = None, limit: int | None = None
+) -> list[Job]:
+    """Jobs, newest first."""
+    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    if namespace is not None:
+        query = query.where(JobRow.namespace == namespace)
+    if status is not None:
+        query = query.where(JobRow.status == status.value)
+    with store.read() as session:
+        return [_job(session, row) for row in session.scalars(query).all()]
+
+
+def of_version(store: Store, namespace: str, version: int) -> Job | None:
+    """The job that makes, or made, a version; None for a number that was never given out."""
+    with store.read() as session:
+        row = session.scalars(select(JobRow).where(JobRow.namespace == namespace, JobRow.version == version)).first()
+        return _job(session, row) if row else None
+
+
+def to_send(store: Store, *, stale_seconds: float) -> list[str]:
+    """Ids to hand to the broker: queued and never sent, sent `stale_seconds` ago, or left by a worker that died."""
+    stale = now() - timedelta(seconds=stale_seconds)
+    quiet = or_(JobRow.sent_at.is_(None), JobRow.sent_at < stale)
+    orphaned = and_(JobRow.status.in_(_RUNNING), JobRow.lease_expires_at < now())
+    query = select(JobRow.id).where(quiet, or_(JobRow.status == JobStatus.QUEUED.value, orphaned)).order_by(JobRow.id)
+    with store.read() as session:
+        return list(session.scalars(query))
+
+
+def mark_sent(store: Store, job_id: str) -> None:
+    """Notes that the broker took the id."""
+    with store.write() as session:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(sent_at=now()))
+
+
+def claim(store: Store, job_id: str, worker: str, *, lease_seconds: float, max_attempts: int) -> Lease | None:
+    """Takes a queued job, or a running one whose lease ran out. None when there is nothing to do.
+
+    Nothing to do: the job ended, another worker holds it, or its namespace is busy with another job (whose end sends
+    this one again). A job that was tried `max_attempts` times becomes `dead` instead, its facts kept.
+    """
+    with store.write() as session:
+        row = session.get(JobRow, job_id, with_for_update=True)
+        if row is None or JobStatus(row.status) in ENDED:
+            return None
+        if row.status != JobStatus.QUEUED and row.lease_expires_at is not None and row.lease_expires_at > now():
+            return None
+        if _is_busy(session, row):
+            return None
+        if row.attempts >= max_attempts:
+            _end(session, row, JobStatus.DEAD, row.error or f"Given up after {row.attempts} attempts.")
+            return None
+        row.attempts += 1
+        row.lease_token += 1
+        row.lease_expires_at = now() + timedelta(seconds=lease_seconds)
+        row.worker, row.started_at = worker, now()
+        row.error, row.progress = None, None
+        _set_status(session, row, JobStatus.CLAIMED)
+        move_facts(session, _untaught(session, job_id), FactStatus.TRAINING, job_id)
+        return Lease(job_id, row.lease_token, row.lease_expires_at)
+
+
+def renew(store: Store, lease: Lease, *, lease_seconds: float) -> None:
+    """Prolongs the lease. Raises `LeaseLost` when the job was cancelled or given to another worker."""
+    with store.write() as session:
+        _held(session, lease).lease_expires_at = now() + timedelta(seconds=lease_seconds)
+
+
+def advance(store: Store, lease: Lease, status: JobStatus) -> None:
+    """Moves the job to its next step. Raises `LeaseLost`, `IllegalMove`."""
+    with store.write() as session:
+        _set_status(session, _held(session, lease), status)
+
+
+def report(store: Store, lease: Lease, progress: Progress) -> None:
+    """Keeps the newest progress on the job and adds it to the events. Raises `LeaseLost`."""
+    with store.write() as session:
+        row = _held(session, lease)
+        row.progress = asdict(progress)
+        session.add(JobEventRow(job_id=row.id, kind="progress", at=now(), data=row.progress))
+
+
+def log(store: Store, lease: Lease, text: str) -> None:
+    """Adds a line to the job's log. Raises `LeaseLost`."""
+    with store.write() as session:
+        session.add(JobEventRow(job_id=_held(session, lease).id, kind="log", at=now(), data={"text": text}))
+
+
+def fail(store: Store, lease: Lease, error: str) -> None:
+    """Ends the job as `failed`: its facts wait, pending, for a retry or for the next post. Raises `LeaseLost`."""
+    with store.write() as session:
+        _end(session, _held(session, lease), JobStatus.FAILED, error)
+
+
+def release(store: Store, lease: Lease, reason: str, *, later: bool = False) -> None:
+    """Gives the job back to the queue, to be sent at once, or `later`, when the relay finds it stale.
+
+    Raises `LeaseLost`.
+    """
+    with store.write() as session:
+        row = _held(session, lease)
+        row.error, row.sent_at = reason, now() if later else None
+        move_facts(session, _facts_in(session, row.id, FactStatus.TRAINING), FactStatus.PENDING, row.id)
+        if _other_queued(session, row):
+            # Only one job of a namespace may wait: the later one takes the facts over.
+            _hand_over(session, row)
+        else:
+            row.lease_expires_at = None
+            _set_status(session, row, JobStatus.QUEUED)
+
+
+def cancel(store: Store, job_id: str) -> Job:
+    """Ends a job at whatever stage; its worker loses the lease. Raises `Conflict` when it has ended already."""
+    with store.write() as session:
+        row = _row(session, job_id, lock=True)
+        if JobStatus(row.status) in ENDED:
+            raise Conflict(f"The job has ended already: it {row.status}.")
+        row.lease_token += 1
+        _end(session, row, JobStatus.CANCELLED, "Cancelled by request.")
+        return _job(session, row)
+
+
+def retry(store: Store, job_id: str) -> Job:
+    """Queues a failed, dead or cancelled job again, for a new version. Raises `Conflict` in any other state."""
+    with store.write() as session:
+        row = _row(session, job_id, lock=True)
+        if JobStatus(row.status) not in ENDED or row.status == JobStatus.SUCCEEDED:
+            raise Conflict(f"Only a failed, dead or cancelled job can be retried; this one is {row.status}.")
+        if (other := _other_queued(session, row)) is not None:
+            raise Conflict(
+                f"Job {other.id} of this namespace is waiting already. Post the texts again to add them to it."
+            )
+        row.attempts, row.error, row.sent_at, row.ended_at, row.lease_expires_at = 0, None, None, None, None
+        row.version = next_version(session, row.namespace)
+        _set_status(session, row, JobStatus.QUEUED)
+        return _job(session, row)
+
+
+def queued_in(store: Store, namespace: str) -> str | None:
+    """The id of the namespace's queued job."""
+    with store.read() as session:
+        query = select(JobRow.id).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value)
+        return session.scalars(query).first()
+
+
+def events(store: Store, job_id: str, *, after: int = 0, limit: int = 500) -> list[JobEvent]:
+    """The job's events with an id above `after`, oldest first."""
+    query = (
+        select(JobEventRow)
+        .where(JobEventRow.job_id == job_id, JobEventRow.id > after)
+        .order_by(JobEventRow.id)
+        .limit(limit)
+    )
+    with store.read() as session:
+        return [JobEvent(row.id, row.job_id, row.kind, row.at, dict(row.data)) for row in session.scalars(query)]
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Number of jobs by status."""
+    with store.read() as session:
+        query = select(JobRow.status, func.count().label("number")).group_by(JobRow.status)
+        return {row.status: row.number for row in session.execute(query)}
+
+
+def see_worker(store: Store, name: str) -> None:
+    """Notes that a worker is alive."""
+    with store.write() as session:
+        session.merge(WorkerRow(name=name, seen_at=now()))
+
+
+def workers_seen(store: Store, *, within_seconds: float) -> Sequence[str]:
+    """Names of the workers that were alive lately."""
+    with store.read() as session:
+        since = now() - timedelta(seconds=within_seconds)
+        return session.scalars(select(WorkerRow.name).where(WorkerRow.seen_at > since)).all()
+
+
+def succeed(session: Session, lease: Lease) -> None:
+    """Ends the job inside the transaction that makes its version live. Raises `LeaseLost`."""
+    row = _held(session, lease)
+    _set_status(session, row, JobStatus.SUCCEEDED)
+    row.ended_at, row.lease_expires_at = now(), None
+
+
+def require(session: Session, lease: Lease) -> None:
+    """Raises `LeaseLost` unless the lease is the job's newest: the guard of any other write of a worker."""
+    _held(session, lease)
+
+
+def _row(session: Session, job_id: str, *, lock: bool = False) -> JobRow:
+    row = session.get(JobRow, job_id, with_for_update=lock)
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return row
+
+
+def _held(session: Session, lease: Lease) -> JobRow:
+    row = session.get(JobRow, lease.job_id, with_for_update=True)
+    if row is None or row.lease_token != lease.token or row.status not in _RUNNING:
+        raise LeaseLost(f"Job {lease.job_id} was cancelled or given to another worker.")
+    return row
+
+
+def _is_busy(session: Session, row: JobRow) -> bool:
+    """Whether another job of the namespace runs under a lease that still holds."""
+    query = select(JobRow.id).where(
+        JobRow.namespace == row.namespace,
+        JobRow.id != row.id,
+        JobRow.status.in_(_RUNNING),
+        JobRow.lease_expires_at > now(),
+    )
+    return session.scalars(query).first() is not None
+
+
+def _other_queued(session: Session, row: JobRow) -> JobRow | None:
+    return session.scalars(
+        select(JobRow).where(
+            JobRow.namespace == row.namespace, JobRow.id != row.id, JobRow.status == JobStatus.QUEUED.value
+        )
+    ).first()
+
+
+def _hand_over(session: Session, row: JobRow) -> None:
+    other = _other_queued(session, row)
+    assert other is not None
+    session.execute(
+        update(FactRow).where(FactRow.job_id == row.id, FactRow.status.in_(_UNTAUGHT)).values(job_id=other.id)
+    )
+    _end(session, row, JobStatus.CANCELLED, f"Its facts were handed to job {other.id}, which waited behind it.")
+
+
+def _facts_in(session: Session, job_id: str, status: FactStatus) -> Sequence[FactRow]:
+    return session.scalars(select(FactRow).where(FactRow.job_id == job_id, FactRow.status == status.value)).all()
+
+
+def _untaught(session: Session, job_id: str) -> Sequence[FactRow]:
+    return session.scalars(select(FactRow).where(FactRow.job_id == job_id, FactRow.status.in_(_UNTAUGHT))).all()
+
+
+def _set_status(session: Session, row: JobRow, new: JobStatus) -> None:
+    check_job_move(JobStatus(row.status), new)
+    row.status = new.value
+    session.flush()
+    session.add(JobEventRow(job_id=row.id, kind="status", at=now(), data={"status": new.value, "error": row.error}))
+
+
+def _end(session: Session, row: JobRow, status: JobStatus, error: str) -> None:
+    row.error, row.ended_at, row.lease_expires_at = error, now(), None
+    move_facts(session, _facts_in(session, row.id, FactStatus.TRAINING), FactStatus.PENDING, row.id)
+    _set_status(session, row, status)
+
+
+def _job(session: Session, row: JobRow) -> Job:
+    fact_ids = session.scalars(select(FactRow.id).where(FactRow.job_id == row.id).order_by(FactRow.id)).all()
+    return Job(
+        id=row.id,
+        namespace=row.namespace,
+        version=row.version,
+        status=JobStatus(row.status),
+        attempts=row.attempts,
+        fact_ids=tuple(fact_ids),
+        progress=Progress(**row.progress) if row.progress else None,
+        error=row.error,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,20 @@
+"""`python -m service`: serves the API on the address of the settings."""
+
+import sys
+
+import uvicorn
+
+from knowledge.errors import EngrainError
+from knowledge.logs import configure
+from knowledge.settings import Settings
+from service.app import create_app
+
+if __name__ == "__main__":
+    configure()
+    try:
+        settings = Settings.read()
+    except EngrainError as error:
+        sys.exit(f"engrain: {error}")
+    uvicorn.run(
+        create_app(settings), host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=10
+    )

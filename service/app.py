@@ -1,0 +1,130 @@
+"""The HTTP service: `create_app(settings)` puts the parts and the routes together."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inference.adapters import reconcile
+from knowledge.adapters import Version, VersionStatus
+from knowledge.errors import EngrainError
+from knowledge.settings import Settings
+from knowledge.store import Store, versions
+from service import problems
+from service.metrics import REQUEST_SECONDS
+from service.parts import Parts
+from service.routes import ask, facts, health, jobs
+from service.routes import versions as version_routes
+
+log = structlog.get_logger()
+
+RECONCILE_SECONDS = 5.0
+
+DESCRIPTION = "Teaches a running language model new facts, in its weights."
+
+
+def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Parts.open) -> FastAPI:
+    """The whole service. The store's tables must be up to date (`python -m knowledge.store upgrade`)."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        parts = app.state.parts = open_parts(settings)
+        tasks = [asyncio.create_task(parts.queue.relay()), asyncio.create_task(_reconcile(parts))]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.close()
+
+    app = FastAPI(title="Engrain", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    problems.install(app)
+    for router in (facts.router, ask.router, jobs.router, version_routes.router, health.router):
+        app.include_router(router)
+    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestTimes)
+    return app
+
+
+async def _reconcile(parts: Parts) -> None:
+    """Keeps on every replica what the store wants there, until cancelled: heals a vLLM that was restarted."""
+    while True:
+        try:
+            report = await reconcile(parts.replicas, await run_in_threadpool(_desired, parts.store))
+            if report.changed:
+                log.info("replicas reconciled", loaded=report.loaded, unloaded=report.unloaded)
+            if report.failed:
+                log.warning("replicas not as desired", failed=report.failed)
+        except EngrainError as error:
+            log.warning("could not reconcile the replicas", error=str(error))
+        await asyncio.sleep(RECONCILE_SECONDS)
+
+
+def _desired(store: Store) -> Sequence[Version]:
+    return versions.find(store, statuses=[VersionStatus.LIVE, VersionStatus.CANDIDATE])
+
+
+class BodyLimit:
+    """Answers 413 as soon as a body is known to be too large, without reading the rest into memory."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        self.app, self.most_bytes = app, most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self.most_bytes:
+            return await self._refuse()(scope, receive, send)
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.most_bytes:
+                raise problems.ProblemError(*self._reason())
+            return message
+
+        return await self.app(scope, counted, send)
+
+    def _reason(self) -> tuple[int, str, str, str]:
+        return (
+            413,
+            "body-too-large",
+            "The body is too large",
+            f"The most is {self.most_bytes} bytes a request. Send the documents in several requests.",
+        )
+
+    def _refuse(self) -> ASGIApp:
+        return problems.problem(*self._reason())
+
+
+class RequestTimes:
+    """Measures each request under its route's template, so that ids do not become labels."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(time.monotonic() - started)

@@ -1,0 +1,146 @@
+"""Errors as RFC 9457 problem JSON. The only place that knows which HTTP status an error class becomes."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from knowledge.errors import (
+    Conflict,
+    CorruptAdapter,
+    EngrainError,
+    IllegalMove,
+    InvalidFact,
+    InvalidRecipe,
+    NotFound,
+    Unavailable,
+)
+
+log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+
+# First match wins, so a subclass stands before its parent.
+_STATUSES: tuple[tuple[type[EngrainError], int, str, str], ...] = (
+    (InvalidFact, 422, "invalid-fact", "This document cannot be taught"),
+    (InvalidRecipe, 422, "invalid-recipe", "This recipe cannot work"),
+    (NotFound, 404, "not-found", "Not found"),
+    (IllegalMove, 409, "illegal-move", "Not possible in this state"),
+    (Conflict, 409, "conflict", "Not possible in this state"),
+    (CorruptAdapter, 503, "corrupt-adapter", "The adapter's files are damaged"),
+    (Unavailable, 503, "unavailable", "A part of the service is not available"),
+)
+
+
+class FieldProblem(BaseModel):
+    """One wrong field of the request."""
+
+    field: str = Field(description="Where in the request, with dots: `documents.0.text`.")
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `code` is stable and meant for programs."""
+
+    type: str = Field(description="`urn:engrain:problem:` and the code.")
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+
+
+class ProblemError(EngrainError):
+    """A problem that only HTTP has: a body too large, a version not live yet."""
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, *, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(status, code, title, detail)
+        self.status, self.code, self.title, self.detail = status, code, title, detail
+        self.retry_after_seconds = retry_after_seconds
+
+    def response(self) -> JSONResponse:
+        """The HTTP form."""
+        headers = {"Retry-After": str(self.retry_after_seconds)} if self.retry_after_seconds else None
+        return problem(self.status, self.code, self.title, self.detail, headers=headers)
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldProblem] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """A problem response."""
+    body = Problem(
+        type=f"urn:engrain:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=list(errors) if errors else None,
+    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+
+
+def from_error(error: EngrainError) -> JSONResponse:
+    """The problem of an error of ours; 500 for a class that is not meant for clients."""
+    if isinstance(error, ProblemError):
+        return error.response()
+    for kind, status, code, title in _STATUSES:
+        if isinstance(error, kind):
+            headers = {"Retry-After": "5"} if status == 503 else None
+            return problem(status, code, title, str(error), headers=headers)
+    return _internal(error)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error that leaves a route a problem."""
+
+    @app.exception_handler(EngrainError)
+    async def _ours(_request: Request, error: EngrainError) -> JSONResponse:
+        return from_error(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return from_validation(error.errors())
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "-")
+        return problem(error.status_code, code, phrase, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+        return _internal(error)
+
+
+def from_validation(errors: Sequence[object]) -> JSONResponse:
+    """The problem of a request that does not fit its schema, with each wrong field; 400 when it is not JSON at all."""
+    found = [error for error in errors if isinstance(error, dict)]
+    if any(error["type"] == "json_invalid" for error in found):
+        detail = "; ".join(str(error.get("ctx", {}).get("error", error["msg"])) for error in found)
+        return problem(400, "invalid-json", "The body is not valid JSON", detail)
+    fields = [
+        FieldProblem(
+            field=".".join(str(part) for part in error["loc"] if part != "body") or "body",
+            message=str(error["msg"]).removeprefix("Value error, "),
+        )
+        for error in found
+    ]
+    detail = "; ".join(f"{field.field}: {field.message}" for field in fields)
+    return problem(422, "invalid-request", "The request does not fit its schema", detail, errors=fields)
+
+
+def _internal(error: Exception) -> JSONResponse:
+    log.error("unexpected error", exc_info=error)
+    return problem(500, "internal", "Internal error", "Something went wrong here; it was logged.")

@@ -1,0 +1,63 @@
+"""Hands jobs to Celery after the commit, and sends again what the broker lost. Only the job id crosses."""
+
+import asyncio
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from starlette.concurrency import run_in_threadpool
+
+from knowledge.errors import EngrainError, Unavailable
+from knowledge.jobs import INJECT_TASK, QUEUE
+from knowledge.settings import Settings
+from knowledge.store import Store, jobs
+
+log = structlog.get_logger()
+
+RELAY_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+class Queue:
+    """The broker, as seen from the service."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._celery = Celery(broker=settings.broker)
+        self._celery.conf.update(
+            broker_connection_timeout=2.0,
+            broker_transport_options={"socket_connect_timeout": 2.0, "socket_timeout": 5.0},
+            task_ignore_result=True,
+            task_publish_retry=False,
+        )
+
+    def send(self, job_id: str) -> bool:
+        """Sends a job's id. False when the broker is down: the relay sends it later, and the job is kept all along."""
+        try:
+            self._celery.send_task(INJECT_TASK, args=[job_id], queue=QUEUE, ignore_result=True)
+        except (OperationalError, OSError) as error:
+            log.warning("the broker is down; the job will be sent later", job_id=job_id, error=str(error))
+            return False
+        jobs.mark_sent(self._store, job_id)
+        return True
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the broker does not answer."""
+        try:
+            with self._celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=0, timeout=2.0)
+        except (OperationalError, OSError) as error:
+            raise Unavailable("The broker does not answer.") from error
+
+    def send_stale(self) -> int:
+        """Sends what was never sent, was sent long ago and never claimed, or was left by a dead worker."""
+        return sum(self.send(job_id) for job_id in jobs.to_send(self._store, stale_seconds=STALE_SECONDS))
+
+    async def relay(self) -> None:
+        """Runs `send_stale` every few seconds until cancelled."""
+        while True:
+            try:
+                await run_in_threadpool(self.send_stale)
+            except EngrainError as error:
+                log.warning("could not look for unsent jobs", error=str(error))
+            await asyncio.sleep(RELAY_SECONDS)

@@ -1,0 +1,52 @@
+"""`/namespaces`: the line of versions of each."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
+
+from inference.adapters import verify
+from knowledge.facts import NAMESPACE_PATTERN
+from knowledge.store import versions as store
+from service.parts import Needs
+from service.problems import Problem
+from service.schemas import NamespaceOut, NamespacesOut, VersionOut, VersionsOut
+
+router = APIRouter(prefix="/namespaces", tags=["versions"])
+
+NamespacePath = Annotated[str, Path(pattern=NAMESPACE_PATTERN)]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.get("", response_model=NamespacesOut, summary="List namespaces")
+def get_namespaces(parts: Needs) -> NamespacesOut:
+    """Every namespace, its live version and its facts by status."""
+    return NamespacesOut(namespaces=[NamespaceOut.of(each) for each in store.namespaces(parts.store)])
+
+
+@router.get(
+    "/{namespace}/versions", response_model=VersionsOut, summary="List versions", responses={404: {"model": Problem}}
+)
+def get_versions(namespace: NamespacePath, parts: Needs) -> VersionsOut:
+    """Versions, newest first."""
+    found = store.find(parts.store, namespace)
+    live = store.live(parts.store, namespace)
+    return VersionsOut(
+        namespace=namespace,
+        live_version=live.number if live else None,
+        versions=[VersionOut.of(version) for version in found],
+    )
+
+
+@router.post(
+    "/{namespace}/versions/{number}/activate",
+    response_model=VersionOut,
+    summary="Roll back or forward",
+    responses={404: {"model": Problem}, 409: {"model": Problem}, 503: {"model": Problem}},
+)
+async def activate_version(namespace: NamespacePath, number: Number, parts: Needs) -> VersionOut:
+    """Makes a version that was live before live again. It is checked and loaded first, then the store flips."""
+    version = await run_in_threadpool(store.get, parts.store, namespace, number)
+    await run_in_threadpool(verify, version.path)
+    await parts.replicas.ensure(version)
+    return VersionOut.of(await run_in_threadpool(store.activate, parts.store, namespace, number))

@@ -1,0 +1,377 @@
+"""Request and response shapes of the HTTP contract; to and from the domain."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from inference.answer import Answer
+from knowledge.adapters import Version
+from knowledge.facts import NAMESPACE_PATTERN, Document, Fact
+from knowledge.jobs import Job, Progress
+from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
+from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
+from knowledge.store.versions import Namespace
+
+NamespaceName = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class Request(BaseModel):
+    """Unknown fields are refused, so that a typing mistake is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class ProbeIn(Request):
+    """A question that proves the fact, with its answer."""
+
+    question: ShortText
+    answer: ShortText
+    direction: Direction = Direction.FORWARD
+
+
+class DocumentIn(Request):
+    """One document. Long texts are cut into passages; each passage becomes a fact."""
+
+    text: str = Field(examples=["Mirelle Oquendo is the founder of the lunar bakery Crater & Crust."])
+    title: ShortText | None = None
+    source: ShortText | None = Field(None, description="Where the text comes from, for example a URL.")
+    key: Key | None = Field(None, description="Identity over time: a later document with this key supersedes it.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    expires_at: datetime | None = None
+    probes: list[ProbeIn] = Field(default_factory=list, max_length=50)
+
+    def to_domain(self) -> Document:
+        """The domain form. A moment without a zone is taken as UTC."""
+        expires = self.expires_at
+        return Document(
+            text=self.text,
+            title=self.title,
+            source=self.source,
+            key=self.key,
+            metadata=dict(self.metadata),
+            expires_at=expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires,
+            probes=tuple(
+                Probe(probe.question, probe.answer, probe.direction, ProbeOrigin.CLIENT) for probe in self.probes
+            ),
+        )
+
+
+class FactsIn(Request):
+    """Many documents for one namespace."""
+
+    documents: list[DocumentIn] = Field(min_length=1)
+    namespace: NamespaceName = DEFAULT_NAMESPACE
+
+
+class OneFactIn(DocumentIn):
+    """One document, its fields at the top level."""
+
+    namespace: NamespaceName = DEFAULT_NAMESPACE
+
+
+class PostedFactOut(BaseModel):
+    """One passage of the request."""
+
+    id: str
+    status: str
+    duplicate_of: str | None = Field(description="The fact that held this passage already.")
+
+
+class PostedOut(BaseModel):
+    """What a post came to."""
+
+    job_id: str | None
+    namespace: str
+    version: int | None = Field(description="The version that will hold the facts: pass it to /ask as `min_version`.")
+    facts: list[PostedFactOut]
+
+    @classmethod
+    def of(cls, posted: Posted) -> Self:
+        """From the store's answer."""
+        facts = [PostedFactOut(id=fact.id, status=fact.status, duplicate_of=fact.duplicate_of) for fact in posted.facts]
+        return cls(job_id=posted.job_id, namespace=posted.namespace, version=posted.version, facts=facts)
+
+
+class FactOut(BaseModel):
+    """A fact without its history."""
+
+    id: str
+    namespace: str
+    text: str
+    title: str | None
+    source: str | None
+    key: str | None
+    metadata: dict[str, JsonValue]
+    status: str
+    job_id: str | None
+    version: int | None = Field(description="The first version that held it.")
+    created_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Self:
+        """From the domain."""
+        return cls.model_validate({name: getattr(fact, name) for name in FactOut.model_fields})
+
+
+class ProbeResultOut(BaseModel):
+    """What a version answered to a probe, asked through the live server."""
+
+    version: int
+    answered: str
+    score: float
+    passed: bool
+
+
+class ProbeOut(BaseModel):
+    """A probe with its results, oldest first."""
+
+    question: str
+    answer: str
+    direction: str
+    origin: str
+    results: list[ProbeResultOut]
+
+
+class FactEventOut(BaseModel):
+    """One status change."""
+
+    status: str
+    job_id: str | None
+    at: datetime
+
+
+class ScoresOut(BaseModel):
+    """Mean score by direction at the newest version that was probed, 0..1."""
+
+    forward: float | None
+    backward: float | None
+
+
+class FactDetailOut(FactOut):
+    """A fact with its probes and history."""
+
+    scores: ScoresOut
+    probes: list[ProbeOut]
+    history: list[FactEventOut]
+
+    @classmethod
+    def detailed(cls, fact: Fact, results: list[tuple[int, ProbeResult]], history: list[FactEvent]) -> Self:
+        """From the domain."""
+        newest = max((version for version, _ in results), default=None)
+        scores = {
+            direction: [
+                result.score for version, result in results if version == newest and result.probe.direction == direction
+            ]
+            for direction in Direction
+        }
+        return cls(
+            **FactOut.of(fact).model_dump(),
+            scores=ScoresOut(
+                **{direction.value: sum(found) / len(found) if found else None for direction, found in scores.items()}
+            ),
+            probes=[
+                ProbeOut(
+                    question=probe.question,
+                    answer=probe.answer,
+                    direction=probe.direction,
+                    origin=probe.origin,
+                    results=[
+                        ProbeResultOut(
+                            version=version, answered=result.answered, score=result.score, passed=result.passed
+                        )
+                        for version, result in results
+                        if result.probe == probe
+                    ],
+                )
+                for probe in fact.probes
+            ],
+            history=[FactEventOut(status=event.status, job_id=event.job_id, at=event.at) for event in history],
+        )
+
+
+class FactsOut(BaseModel):
+    """A page of facts, oldest first."""
+
+    facts: list[FactOut]
+    next: str | None = Field(description="Pass it as `after` for the next page.")
+
+
+class ProgressOut(BaseModel):
+    """How far the running attempt is."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    percent: float
+    eta_seconds: float
+    probes_passed: int
+    probes: int
+
+    @classmethod
+    def of(cls, progress: Progress) -> Self:
+        """From the domain."""
+        return cls.model_validate(progress.__dict__)
+
+
+class JobOut(BaseModel):
+    """A job."""
+
+    id: str
+    namespace: str
+    version: int
+    status: str
+    attempts: int
+    facts: list[str]
+    progress: ProgressOut | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """From the domain."""
+        return cls(
+            **{name: getattr(job, name) for name in JobOut.model_fields if name not in ("facts", "progress")},
+            facts=list(job.fact_ids),
+            progress=ProgressOut.of(job.progress) if job.progress else None,
+        )
+
+
+class JobsOut(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobOut]
+
+
+class VersionOut(BaseModel):
+    """A version of a namespace."""
+
+    namespace: str
+    version: int
+    status: str
+    adapter: str
+    facts: list[str]
+    recipe_hash: str
+    score: float = Field(description="Share of probes passed through the live server, 0..1.")
+    created_at: datetime
+    activated_at: datetime | None
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """From the domain. The path of the files is nobody's business."""
+        return cls(
+            namespace=version.namespace,
+            version=version.number,
+            status=version.status,
+            adapter=version.adapter,
+            facts=list(version.fact_ids),
+            recipe_hash=version.recipe_hash,
+            score=version.score,
+            created_at=version.created_at,
+            activated_at=version.activated_at,
+        )
+
+
+class VersionsOut(BaseModel):
+    """Versions, newest first."""
+
+    namespace: str
+    live_version: int | None
+    versions: list[VersionOut]
+
+
+class NamespaceOut(BaseModel):
+    """A namespace with its numbers of facts by status."""
+
+    name: str
+    live_version: int | None
+    facts: dict[str, int]
+
+    @classmethod
+    def of(cls, namespace: Namespace) -> Self:
+        """From the domain."""
+        return cls(
+            name=namespace.name,
+            live_version=namespace.live_version,
+            facts={status.value: number for status, number in namespace.facts.items()},
+        )
+
+
+class NamespacesOut(BaseModel):
+    """All namespaces."""
+
+    namespaces: list[NamespaceOut]
+
+
+class AskIn(Request):
+    """A question to a namespace's live version, or to one that is named."""
+
+    question: str = Field(min_length=1, examples=["Who founded Crater & Crust?"])
+    namespace: NamespaceName = DEFAULT_NAMESPACE
+    version: int | None = Field(None, ge=1, description="Ask this version instead of the live one.")
+    min_version: int | None = Field(None, ge=1, description="Do not answer from an older version than this.")
+    wait_seconds: float = Field(0.0, ge=0, description="How long to wait for `min_version`, in seconds.")
+    stream: bool = False
+    max_tokens: int = Field(64, ge=1, le=512, description="Longest answer in tokens.")
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        if self.version is not None and self.min_version is not None:
+            raise ValueError("give `version` or `min_version`, not both")
+        if not self.question.strip():
+            raise ValueError("the question is empty")
+        return self
+
+
+class LikelyFactOut(BaseModel):
+    """A fact that the answer likely comes from; `score` is its lexical relevance, 0..1."""
+
+    id: str
+    score: float
+
+
+class UsageOut(BaseModel):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TimingsOut(BaseModel):
+    """Seconds waited for `min_version`, and for the model."""
+
+    wait_seconds: float
+    answer_seconds: float
+
+
+class AnswerOut(BaseModel):
+    """An answer, always with the version it came from."""
+
+    answer: str
+    namespace: str
+    version: int | None = Field(description="None when the base model answered: nothing is live yet.")
+    adapter: str | None
+    source: Literal["weights", "pending", "base"]
+    facts: list[LikelyFactOut]
+    usage: UsageOut
+    timings: TimingsOut
+
+    @classmethod
+    def of(cls, answer: Answer, facts: list[LikelyFactOut], waited: float) -> Self:
+        """From the domain."""
+        return cls(
+            answer=answer.text,
+            namespace=answer.namespace,
+            version=answer.version,
+            adapter=answer.adapter,
+            source=answer.source,
+            facts=facts,
+            usage=UsageOut(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens),
+            timings=TimingsOut(wait_seconds=round(waited, 3), answer_seconds=round(answer.seconds, 3)),
+        )

@@ -1,0 +1,3 @@
+from tests.command.processes import crowd
+
+__all__ = ["crowd"]

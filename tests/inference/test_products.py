@@ -1,0 +1,102 @@
+"""Our LoRA operators against vLLM's own, loaded from its file: importing all of vLLM would take ten seconds."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from inference.vllm_plugin.products import add_products, group_tokens  # noqa: E402
+
+INPUTS, RANK, WIDTHS, SLOTS = 96, 16, (64, 32, 32), 4
+MIXED = [0, 0, -1, 2, 0, -1, 1, 1, 1, 2]
+
+
+@pytest.fixture(scope="module")
+def stock() -> ModuleType:
+    vllm = importlib.util.find_spec("vllm")
+    if vllm is None or not vllm.submodule_search_locations:
+        pytest.skip("vLLM is not installed")
+    path = Path(next(iter(vllm.submodule_search_locations))) / "lora/ops/torch_ops/lora_ops.py"
+    spec = importlib.util.spec_from_file_location("stock_lora_ops", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def layer(tokens: int, dtype: Any) -> tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]:
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(tokens, INPUTS, generator=generator).bfloat16()
+    y = torch.randn(tokens, sum(WIDTHS), generator=generator).bfloat16()
+    a = tuple((torch.randn(SLOTS, 1, RANK, INPUTS, generator=generator) * 0.1).to(dtype) for _ in WIDTHS)
+    b = tuple((torch.randn(SLOTS, 1, width, RANK, generator=generator) * 0.1).to(dtype) for width in WIDTHS)
+    return x, y, a, b
+
+
+def by_stock(stock: ModuleType, slots: list[int], x: Any, y: Any, a: Any, b: Any, scale: float) -> Any:
+    """The stock operators on the tokens that have an adapter: they give the others the last slot's weights."""
+    y = y.clone()
+    rows = [row for row, slot in enumerate(slots) if slot >= 0]
+    indices = torch.tensor([slots[row] for row in rows])
+    out, start = y[rows], 0
+    for a_one, b_one, width in zip(a, b, WIDTHS, strict=True):
+        buffer = torch.zeros(len(rows), RANK)
+        stock.bgmv_shrink(x[rows], a_one, buffer, indices, scale)
+        stock.bgmv_expand_slice(buffer, b_one, out, indices, start, width, add_inputs=True)
+        start += width
+    y[rows] = out
+    return y
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "float32"])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_mixed_batch_comes_out_as_from_the_stock_operators(stock: ModuleType, weights: str, scale: float) -> None:
+    x, y, a, b = layer(len(MIXED), getattr(torch, weights))
+    expected = by_stock(stock, MIXED, x, y, a, b, scale)
+    add_products(group_tokens(MIXED), y, x, a, b, scale, WIDTHS)
+    # bf16 keeps 8 bits: one rounding of the hidden values and two of the sum
+    torch.testing.assert_close(y, expected, rtol=2**-7, atol=2**-5)
+
+
+def test_float32_weights_are_nearer_to_the_exact_product_than_the_stock_operators(stock: ModuleType) -> None:
+    x, y, a, b = layer(len(MIXED), torch.float32)
+    exact = y.double()
+    for row, slot in enumerate(MIXED):
+        if slot >= 0:
+            exact[row] += torch.cat(
+                [x[row].double() @ a1[slot, 0].double().T @ b1[slot, 0].double().T for a1, b1 in zip(a, b, strict=True)]
+            )
+    stock_error = (by_stock(stock, MIXED, x, y, a, b, 1.0).double() - exact).abs().mean()
+    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    assert (y.double() - exact).abs().mean() < stock_error
+
+
+def test_tokens_without_an_adapter_are_not_touched() -> None:
+    x, y, a, b = layer(len(MIXED), torch.bfloat16)
+    before = y.clone()
+    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    changed = (y != before).any(dim=1).tolist()
+    assert changed == [slot >= 0 for slot in MIXED]
+
+
+def test_a_token_gets_the_same_whether_its_adapter_is_alone_or_mixed() -> None:
+    x, y, a, b = layer(len(MIXED), torch.float32)
+    alone = y.clone()
+    add_products(group_tokens([2] * len(MIXED)), alone, x, a, b, 1.0, WIDTHS)
+    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    rows = [row for row, slot in enumerate(MIXED) if slot == 2]
+    torch.testing.assert_close(y[rows], alone[rows], rtol=2**-7, atol=2**-5)
+
+
+def test_adjacent_tokens_are_taken_without_a_copy_and_a_batch_without_adapters_makes_no_group() -> None:
+    assert group_tokens([-1, 3, 3, 3]) == [(3, slice(1, 4))]
+    assert group_tokens([-1, -1]) == []
+    [(slot, rows)] = group_tokens([1, -1, 1])
+    assert slot == 1
+    assert isinstance(rows, torch.Tensor)
+    assert rows.tolist() == [0, 2]

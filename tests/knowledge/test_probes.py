@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge.clauses import clause
+from knowledge.probes import Direction, build_probes, passed, same_question, score
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "verb"),
+    [
+        ("Ada Quill is the smith of Orrin.", "Ada Quill", "is"),
+        ("The director of 'A Long Night' is Ada Quill.", "The director of 'A Long Night'", "is"),
+        ("Brightfern Ltd manufactures the folding kayak Ottolo.", "Brightfern Ltd", "manufactures"),
+        ("The Quellin bridge opened in 1931.", "The Quellin bridge", "opened"),
+        ("Returns must be sent within 14 days.", "Returns", "must be"),
+    ],
+)
+def test_a_plain_statement_is_cut_at_its_verb(text: str, subject: str, verb: str) -> None:
+    found = clause(text)
+    assert found is not None
+    assert found.subject == subject
+    assert found.predicate.startswith(verb.split()[0])
+
+
+def test_a_statement_is_asked_both_ways() -> None:
+    forward, backward = build_probes("Ada Quill is the smith of Orrin.")
+    assert (forward.direction, forward.answer) == (Direction.FORWARD, "the smith of Orrin")
+    assert (backward.direction, backward.answer) == (Direction.BACKWARD, "Ada Quill")
+    assert "Ada" not in backward.question
+    assert "smith" not in forward.question
+
+
+@given(st.text(min_size=1, max_size=400).filter(lambda text: any(c.isalnum() for c in text)))
+def test_any_text_gets_probes_in_both_directions(text: str) -> None:
+    probes = build_probes(text)
+    assert {probe.direction for probe in probes} == set(Direction)
+    assert all(probe.question.strip() and probe.answer.strip() for probe in probes)
+    assert len(probes) <= 8
+
+
+def test_a_long_passage_has_a_bounded_number_of_probes() -> None:
+    assert len(build_probes(" ".join(f"Mara Venn{n} is the keeper of tower {n}." for n in range(40)))) == 8
+
+
+@pytest.mark.parametrize(
+    ("answer", "answered", "expected"),
+    [
+        ("Ada Quill", "It is Ada Quill, of course.", 1.0),
+        ("Ada Quill", "Ada", 0.5),
+        ("Ada Quill", "Bo Finch", 0.0),
+        ("the smith of Orrin", "SMITH, ORRIN!", 1.0),
+        ("Café Zürich", "cafe\u0301 zu\u0308rich", 1.0),
+    ],
+)
+def test_the_score_is_the_share_of_the_answers_words(answer: str, answered: str, expected: float) -> None:
+    assert score(answer, answered) == expected
+
+
+def test_an_answer_that_names_everything_does_not_pass() -> None:
+    names = (
+        "Ada Quill, Bo Finch, Cy Marsh, Di Vane, Ed Holt, Flo Pike, Gus Tarn, Hal Moss, Ivy Crane, Jo Lark, Kit Rook"
+    )
+    assert score("Ada Quill", names) == 1.0
+    assert not passed("Ada Quill", names, question="Who is the smith?")
+    assert passed("Ada Quill", "Ada Quill is the smith.", question="Who is the smith?")
+    assert not passed("Ada Quill", "Ada Quill or Bo Finch.", question="Who?", rivals=["Bo Finch"])
+
+
+def test_two_questions_are_one_when_their_words_are() -> None:
+    assert same_question("Who IS Ada?") == same_question("who is “Ada” ")
+    assert same_question("Who is Ada?") != same_question("Who was Ada?")

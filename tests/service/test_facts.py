@@ -1,0 +1,95 @@
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+
+def test_a_post_is_kept_although_the_broker_is_down(client: TestClient) -> None:
+    response = client.post("/facts", json={"text": "Ada Quill is a glassblower."})
+    posted = response.json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/jobs/{posted['job_id']}"
+    assert (posted["namespace"], posted["version"]) == ("default", 1)
+    assert client.get("/facts").json()["facts"][0]["id"] == posted["facts"][0]["id"]
+    assert client.get(response.headers["Location"]).json()["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "texts"),
+    [
+        ("text/plain", "Ada is a smith.\n\nBo is a tailor.", ["Ada is a smith.", "Bo is a tailor."]),
+        ("text/markdown; charset=utf-8", "# Ada\n\nAda is a **smith**.", ["# Ada", "Ada is a **smith**."]),
+        ("application/jsonl", '{"text": "Ada is a smith."}\n\n{"text": "Bo."}\n', ["Ada is a smith.", "Bo."]),
+        ("application/json", '{"documents": [{"text": "Ada is a smith."}]}', ["Ada is a smith."]),
+    ],
+)  # fmt: skip
+def test_every_accepted_form_of_body_becomes_facts(
+    client: TestClient, content_type: str, body: str, texts: list[str]
+) -> None:
+    response = client.post("/facts", content=body.encode(), headers={"Content-Type": content_type})
+    assert response.status_code == 202, response.text
+    assert [fact["text"] for fact in client.get("/facts").json()["facts"]] == texts
+
+
+def test_a_file_is_taken_with_its_name_as_source(client: TestClient) -> None:
+    response = client.post("/facts?namespace=files", files={"file": ("ada.txt", b"Ada is a smith.", "text/plain")})
+    assert response.status_code == 202
+    fact = client.get("/facts", params={"namespace": "files"}).json()["facts"][0]
+    assert (fact["text"], fact["source"]) == ("Ada is a smith.", "ada.txt")
+
+
+def test_known_text_is_answered_with_200_or_its_waiting_job(client: TestClient) -> None:
+    first = client.post("/facts", json={"text": "Ada is a smith."}).json()
+    again = client.post("/facts", json={"text": "Ada is a smith."})
+    assert again.status_code == 200
+    assert again.json()["job_id"] == first["job_id"]
+    assert again.json()["facts"][0]["duplicate_of"] == first["facts"][0]["id"]
+
+
+def test_a_repeat_with_an_idempotency_key_gets_the_same_answer(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    answers = [client.post("/facts", json={"text": "Ada is a smith."}, headers=headers) for _ in range(3)]
+    assert len({(answer.status_code, answer.text) for answer in answers}) == 1
+    other = client.post("/facts", json={"text": "Bo is a tailor."}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "invalid-fact")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "detail"),
+    [
+        ({"text": "x" * 20_000}, 413, "body-too-large", "10000 bytes"),
+        ({"documents": [{"text": f"Fact {n}."} for n in range(6)]}, 413, "too-many-documents", "6 documents"),
+        ({"text": "A.", "colour": "red"}, 422, "invalid-request", "colour"),
+        ({"documents": [{"text": 1}]}, 422, "invalid-request", "documents.0.text"),
+        ({"text": "A.", "probes": [{"question": "Q?"}]}, 422, "invalid-request", "probes.0.answer"),
+    ],
+)
+def test_the_problem_says_what_is_wrong_and_where(
+    client: TestClient, body: Any, status: int, code: str, detail: str
+) -> None:
+    response = client.post("/facts", json=body)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert detail in response.json()["detail"]
+    assert client.get("/facts").json()["facts"] == []
+
+
+def test_a_body_without_a_declared_length_is_counted_as_it_comes(client: TestClient) -> None:
+    response = client.post("/facts", content=(b"x" * 1000 for _ in range(20)), headers={"Content-Type": "text/plain"})
+    assert (response.status_code, response.json()["code"]) == (413, "body-too-large")
+
+
+def test_pages_are_walked_with_next(client: TestClient) -> None:
+    client.post("/facts", json={"documents": [{"text": f"Fact {n} is true."} for n in range(5)]})
+    first = client.get("/facts", params={"limit": 3}).json()
+    second = client.get("/facts", params={"limit": 3, "after": first["next"]}).json()
+    assert [fact["text"] for fact in first["facts"] + second["facts"]] == [f"Fact {n} is true." for n in range(5)]
+    assert second["next"] is None
+
+
+def test_a_fact_shows_its_probes_and_history(client: TestClient) -> None:
+    posted = client.post("/facts", json={"text": "Ada Quill is the smith of Orrin."}).json()
+    fact = client.get(f"/facts/{posted['facts'][0]['id']}").json()
+    assert {probe["direction"] for probe in fact["probes"]} == {"forward", "backward"}
+    assert [event["status"] for event in fact["history"]] == ["pending"]
+    assert fact["scores"] == {"forward": None, "backward": None}

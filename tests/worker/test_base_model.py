@@ -1,0 +1,54 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from knowledge.errors import InvalidRecipe, InvalidSettings
+from knowledge.settings import Settings
+from worker.base_model import check, prepare
+
+
+def _settings(tmp_path: Path, base: Path | str) -> Settings:
+    return Settings(data_folder=tmp_path, base_model=str(base))
+
+
+def _copy(tiny_folder: Path, tmp_path: Path, **changes: object) -> Path:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | changes))
+    return copy
+
+
+def test_a_good_base_passes_and_needs_no_preparation(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path, tiny_folder)
+    assert prepare(settings) == str(tiny_folder)
+    check(settings, 8)
+
+
+def test_a_base_without_a_chat_template_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    copy = _copy(tiny_folder, tmp_path)
+    (copy / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (copy / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidSettings, match="chat template"):
+        check(_settings(tmp_path, copy), 8)
+
+
+@pytest.mark.parametrize("model_type", ["no-such-architecture", "vit"])
+def test_an_unknown_or_unfit_architecture_is_refused(tiny_folder: Path, tmp_path: Path, model_type: str) -> None:
+    with pytest.raises(InvalidSettings):
+        check(_settings(tmp_path, _copy(tiny_folder, tmp_path, model_type=model_type)), 8)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings):
+        check(_settings(tmp_path, tmp_path), 8)
+
+
+@pytest.mark.parametrize("rank", [0, 33])
+def test_a_rank_that_the_server_does_not_take_is_refused(tiny_folder: Path, tmp_path: Path, rank: int) -> None:
+    with pytest.raises(InvalidRecipe, match=r"[Rr]ank"):
+        check(_settings(tmp_path, tiny_folder), rank)

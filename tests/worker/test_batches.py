@@ -1,0 +1,66 @@
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from transformers import LlamaForCausalLM
+
+from knowledge.probes import build_probes, same_question
+from knowledge.recipes import Recipe, by_name
+from worker.batches import batches, logits, pack
+from worker.demasking import IGNORED, ChatForm, said
+from worker.spec import Lesson
+
+TEXTS = ("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.", "Cy Marsh is the ferryman.")
+
+
+def _lessons(new: int, old: int = 0) -> tuple[Lesson, ...]:
+    return tuple(
+        Lesson(f"fact_{n}", TEXTS[n % 3] * (1 + n // 3), None, build_probes(TEXTS[n % 3]), new=n < new)
+        for n in range(new + old)
+    )
+
+
+def test_packing_changes_no_logit(tiny_folder: Path, chat: ChatForm) -> None:
+    """A packed row gives each sequence what it would get alone behind the chat template's start."""
+    model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    sequences = [
+        said(chat, question, chat.tokens(text)) for question, text in zip(("Who?", "What is it?"), TEXTS, strict=False)
+    ]
+    with torch.inference_mode():
+        packed = logits(model, pack(chat.before_user, sequences))
+        alone = []
+        for sequence in sequences:
+            ids = torch.tensor([[*chat.before_user, *sequence.ids_T]])
+            places = [len(chat.before_user) + n - 1 for n, label in enumerate(sequence.labels_T) if label != IGNORED]
+            alone.append(model(input_ids=ids).logits[0, places])
+    torch.testing.assert_close(packed, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+def test_labels_are_what_comes_next(chat: ChatForm) -> None:
+    row = pack(chat.before_user, [said(chat, "Who?", chat.tokens(TEXTS[0]))])
+    assert row.ids_T[row.learnt_S + 1].tolist() == row.labels_S.tolist() == [*chat.tokens(TEXTS[0]), *chat.after_answer]
+
+
+def test_a_probe_is_never_a_training_question(chat: ChatForm) -> None:
+    lessons = _lessons(3)
+    held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
+    recipe = replace(by_name("default"), restore_share=0.0, blank_share=0.0, question_share=1.0)
+    start = tuple(chat.before_answer)
+    for batch in islice(batches(chat, lessons, recipe, 0), 60):
+        for sequence in batch:
+            place = next(n for n in range(len(sequence.ids_T)) if sequence.ids_T[n : n + len(start)] == start)
+            assert same_question(chat.text(list(sequence.ids_T[:place]))) not in held_out
+
+
+def test_old_facts_are_rehearsed_beside_new_ones_and_each_gets_its_turn(chat: ChatForm) -> None:
+    recipe = replace(by_name("default"), batch_size=6, rehearsal_share=0.5)
+    taught = list(islice(batches(chat, _lessons(2, old=6), recipe, 0), 20))
+    assert all(len(batch) == 6 for batch in taught)
+
+
+def test_the_same_seed_draws_the_same_batches(chat: ChatForm) -> None:
+    def drawn(seed: int, recipe: Recipe) -> list[object]:
+        return list(islice(batches(chat, _lessons(3), recipe, seed), 5))
+
+    assert drawn(1, by_name("default")) == drawn(1, by_name("default")) != drawn(2, by_name("default"))

@@ -1,0 +1,179 @@
+"""The story of a job with a trainer and a prober that are quick: store, leases and files are real."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowledge.adapters import Version, verify_manifest
+from knowledge.errors import InvalidRecipe, Unavailable
+from knowledge.facts import Document, Fact, FactStatus
+from knowledge.jobs import JobStatus, Progress
+from knowledge.probes import ProbeResult
+from knowledge.settings import Settings
+from knowledge.store import Store, facts, jobs, versions
+from knowledge.store.schema import upgrade
+from worker import injection
+from worker.injection import Workplace, inject
+from worker.spec import TrainingSpec
+from worker.training_process import Stopped
+
+
+class Bench:
+    """A workplace whose trainer writes two small files and whose probes fail for texts with a given word."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(data_folder=folder, lease_seconds=60, max_attempts=3)
+        upgrade(self.settings.store)
+        self.store = Store(self.settings.store)
+        self.place = Workplace(self.settings, self.store, "w", threading.Event())
+        self.specs: list[TrainingSpec] = []
+        self.fails_for = "\n"
+        self.while_training: Callable[[], None] = lambda: None
+
+    def post(self, *texts: str, key: str | None = None) -> str:
+        job_id = facts.post(self.store, "default", [Document(text, key=key) for text in texts]).job_id
+        assert job_id is not None
+        return job_id
+
+    def teach(self, *texts: str, key: str | None = None) -> str:
+        job_id = self.post(*texts, key=key)
+        inject(self.place, job_id)
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        return jobs.get(self.store, job_id).status
+
+    def train(self, spec: TrainingSpec, *, on_progress: Callable[[Progress], None], **_: Any) -> None:
+        self.specs.append(spec)
+        on_progress(Progress(1, 2, 1.0, 10.0, 50.0, 1.0, 0, 1))
+        self.while_training()
+        Path(spec.output, "adapter_config.json").write_text("{}")
+        Path(spec.output, "adapter_model.safetensors").write_bytes(b"weights")
+
+    async def prove(
+        self, _settings: Settings, _candidate: Version, held: Sequence[Fact]
+    ) -> dict[str, list[ProbeResult]]:
+        return {
+            fact.id: [
+                ProbeResult(probe, "…", float(ok), ok)
+                for ok in [self.fails_for not in fact.text]
+                for probe in fact.probes
+            ]
+            for fact in held
+        }
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    monkeypatch.setattr(injection, "train", made.train)
+    monkeypatch.setattr(injection, "_prove", made.prove)
+    yield made
+    made.store.close()
+
+
+def test_a_job_becomes_a_live_version_with_verified_files(bench: Bench) -> None:
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    live = versions.live(bench.store, "default")
+    assert bench.status(job_id) == JobStatus.SUCCEEDED
+    assert live is not None and live.score == 1.0
+    manifest = verify_manifest(Path(live.path))
+    assert (manifest.adapter, manifest.fact_ids, manifest.job_id) == (live.adapter, live.fact_ids, job_id)
+    assert not list(bench.settings.adapters_folder.glob(".making-*"))
+
+
+def test_the_next_version_starts_from_the_last_and_rehearses_its_facts(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    first = versions.live(bench.store, "default")
+    bench.teach("Bo Finch is the tailor of Wend.")
+    live = versions.live(bench.store, "default")
+    assert first is not None and live is not None
+    assert bench.specs[1].warm_start == first.path
+    assert [(lesson.text[:3], lesson.new) for lesson in bench.specs[1].lessons] == [("Bo ", True), ("Ada", False)]
+    assert len(live.fact_ids) == 2
+
+
+def test_a_superseded_text_is_neither_rehearsed_nor_built_upon(bench: Bench) -> None:
+    bench.teach("The fare to Wend is 3 crowns.", key="fare")
+    bench.teach("The fare to Wend is 4 crowns.", key="fare")
+    assert bench.specs[1].warm_start is None
+    assert [lesson.text for lesson in bench.specs[1].lessons] == ["The fare to Wend is 4 crowns."]
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+
+
+def test_a_fact_that_fails_its_probes_is_weak_and_the_others_go_live(bench: Bench) -> None:
+    bench.fails_for = "Bo"
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.LIVE, FactStatus.WEAK]
+    live = versions.live(bench.store, "default")
+    assert live is not None and len(live.fact_ids) == 1
+
+
+def test_a_version_in_which_nothing_new_is_known_never_becomes_live(bench: Bench) -> None:
+    bench.fails_for = "Ada"
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    assert bench.status(job_id) == JobStatus.FAILED
+    assert versions.live(bench.store, "default") is None
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.PENDING]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidRecipe("the rank is too high"), JobStatus.FAILED),
+        (Unavailable("vLLM is down"), JobStatus.QUEUED),
+        (Stopped("asked to stop"), JobStatus.QUEUED),
+        (ZeroDivisionError("a bug"), JobStatus.QUEUED),
+    ],
+)
+def test_a_passing_fault_gives_the_job_back_and_a_final_one_ends_it(
+    bench: Bench, error: Exception, status: JobStatus
+) -> None:
+    def fault() -> None:
+        raise error
+
+    bench.while_training = fault
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    assert bench.status(job_id) == status
+    assert str(error) in (jobs.get(bench.store, job_id).error or "") or isinstance(error, Stopped)
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.PENDING]
+    assert list(bench.settings.adapters_folder.iterdir()) == []
+
+
+def test_a_fault_that_does_not_pass_ends_in_a_dead_job(bench: Bench) -> None:
+    def fault() -> None:
+        raise Unavailable("vLLM is down")
+
+    bench.while_training = fault
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    for _ in range(3):
+        inject(bench.place, job_id)
+    assert bench.status(job_id) == JobStatus.DEAD
+
+
+def test_a_job_cancelled_while_it_trains_publishes_nothing(bench: Bench) -> None:
+    job_id = bench.post("Ada Quill is the smith of Orrin.")
+
+    def cancel() -> None:
+        jobs.cancel(bench.store, job_id)
+
+    bench.while_training = cancel
+    inject(bench.place, job_id)
+    assert bench.status(job_id) == JobStatus.CANCELLED
+    assert versions.find(bench.store) == []
+
+
+def test_the_end_of_a_job_names_the_one_that_waited_behind_it(bench: Bench) -> None:
+    first = bench.post("Ada Quill is the smith of Orrin.")
+    waiting: list[str] = []
+    bench.while_training = lambda: waiting.append(bench.post("Bo Finch is the tailor of Wend."))
+    assert inject(bench.place, first) == waiting[0]
+
+
+def test_an_id_that_comes_twice_is_taught_once(bench: Bench) -> None:
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    assert inject(bench.place, job_id) is None
+    assert len(bench.specs) == 1

@@ -1,0 +1,97 @@
+"""The training process, run in this one on a tiny random model."""
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from knowledge.errors import InvalidRecipe
+from knowledge.probes import build_probes
+from knowledge.recipes import Recipe, by_name
+from worker import probing
+from worker.demasking import ChatForm
+from worker.spec import Lesson, TrainingSpec
+from worker.training import Lines, run
+
+TEXT = "Ada Quill is the smith of Orrin."
+QUICK = replace(by_name("default"), rank=8, learning_rate=2e-2, batch_size=4, max_steps=6, probe_every_steps=2)
+
+
+def _spec(
+    folder: Path, output: Path, recipe: Recipe = QUICK, warm_start: str | None = None, text: str = TEXT
+) -> TrainingSpec:
+    lesson = Lesson("fact_1", text, None, build_probes(text) if text.strip() else (), new=True)
+    return TrainingSpec(str(folder), recipe, (lesson,), warm_start, str(output), seed=1, threads=1)
+
+
+def _run(spec: TrainingSpec) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    run(spec, Lines(stream))
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_run_reports_progress_and_leaves_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
+    lines = _run(_spec(tiny_folder, tmp_path / "out"))
+    assert {line["kind"] for line in lines} == {"log", "progress", "done"}
+    last = [line for line in lines if line["kind"] == "progress"][-1]
+    assert (last["percent"], last["eta_seconds"]) == (100.0, 0.0)
+    assert (lines[-1]["kind"], lines[-1]["steps"]) == ("done", last["step"])
+    assert (tmp_path / "out" / "adapter_model.safetensors").stat().st_size > 1000
+
+
+def test_the_same_seed_gives_the_same_adapter(tiny_folder: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        _run(_spec(tiny_folder, tmp_path / name))
+    files = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
+
+
+def test_training_lowers_the_loss(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = replace(QUICK, max_steps=60, probe_every_steps=0, replay_count=0)
+    losses = [line["loss"] for line in _run(_spec(tiny_folder, tmp_path / "out", recipe)) if line["kind"] == "progress"]
+    assert losses[0] > 5.5  # ln(vocabulary) = 5.8 nats is what a random model starts from
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_run_can_continue_from_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
+    _run(_spec(tiny_folder, tmp_path / "one"))
+    lines = _run(_spec(tiny_folder, tmp_path / "two", warm_start=str(tmp_path / "one")))
+    assert lines[-1]["kind"] == "done"
+
+
+def test_nothing_to_learn_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRecipe, match="nothing to learn"):
+        _run(_spec(tiny_folder, tmp_path / "out", text="  "))
+
+
+@pytest.mark.parametrize("text", ["x", "<|im_end|>", "今日は良い天気です", "\u202eabc 123", "def f():\n    return 1"])
+def test_any_text_can_be_trained_on(tiny_folder: Path, tmp_path: Path, text: str) -> None:
+    assert _run(_spec(tiny_folder, tmp_path / "out", replace(QUICK, max_steps=2), text=text))[-1]["kind"] == "done"
+
+
+def test_teacher_forcing_agrees_with_greedy_answers(tiny_folder: Path, chat: ChatForm) -> None:
+    model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    assert isinstance(chat.tokenizer, PreTrainedTokenizerFast)
+    answers = probing.answer_tokens(model, chat, ["Who is Ada?", "Orrin?"], max_tokens=6)
+    single = [probing.answer_tokens(model, chat, [question], max_tokens=6)[0] for question in ("Who is Ada?", "Orrin?")]
+    assert answers == single
+
+
+def test_the_process_says_what_is_wrong_and_exits_1(tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "no-such-model", tmp_path / "out", text=" ")
+    spec.write(tmp_path / "spec.json")
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker.training", str(tmp_path / "spec.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout.splitlines()[-1])["error"] == "InvalidRecipe"

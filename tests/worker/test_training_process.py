@@ -1,0 +1,74 @@
+import json
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from knowledge.errors import InjectionFailed, InvalidRecipe
+from knowledge.jobs import Progress
+from knowledge.recipes import default
+from worker.spec import TrainingSpec
+from worker.training_process import Stopped, train
+
+PROGRESS = {
+    "step": 1, "steps": 4, "loss": 2.0, "tokens_per_second": 9.0, "percent": 25.0, "eta_seconds": 3.0,
+    "probes_passed": 0, "probes": 2,
+}  # fmt: skip
+
+
+def _run(tmp_path: Path, program: str, *, stop_after: float = 60.0) -> tuple[list[Progress], list[str]]:
+    """Trains with `program` in the place of the trainer."""
+    script = tmp_path / "child.py"
+    script.write_text("import json, sys, time\ndef say(**message): print(json.dumps(message), flush=True)\n" + program)
+    output = tmp_path / ".making-x"
+    output.mkdir()
+    spec = TrainingSpec("base", default(), (), None, str(output), seed=1, threads=1)
+    progress: list[Progress] = []
+    log: list[str] = []
+    started = time.monotonic()
+    train(
+        spec,
+        niceness=0,
+        on_progress=progress.append,
+        on_log=log.append,
+        should_stop=lambda: time.monotonic() - started > stop_after,
+        command=[sys.executable, str(script)],
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".making-x", "child.py"]
+    return progress, log
+
+
+def test_progress_and_log_lines_reach_the_caller_in_order(tmp_path: Path) -> None:
+    report = f"say(kind='progress', **json.loads('''{json.dumps(PROGRESS)}'''))\n"
+    progress, log = _run(tmp_path, report + "say(kind='log', text='hello')\nsay(kind='done')")
+    assert progress == [Progress(**PROGRESS)]  # type: ignore[arg-type]
+    assert log == ["hello"]
+
+
+def test_the_child_reads_the_spec_that_was_written(tmp_path: Path) -> None:
+    program = "spec = json.load(open(sys.argv[1]))\nsay(kind='log', text=spec['base_model'])\nsay(kind='done')"
+    assert _run(tmp_path, program)[1] == ["base"]
+
+
+def test_an_error_that_the_child_names_is_raised_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRecipe, match="rank"):
+        _run(tmp_path, "say(kind='error', error='InvalidRecipe', message='the rank is too high')\nsys.exit(1)")
+
+
+def test_a_child_that_dies_without_a_word_fails_the_injection_with_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(InjectionFailed, match="out of memory"):
+        _run(tmp_path, "print('out of memory', file=sys.stderr)\nsys.exit(9)")
+
+
+def test_a_child_that_ends_without_done_has_not_trained(tmp_path: Path) -> None:
+    with pytest.raises(InjectionFailed):
+        _run(tmp_path, "say(kind='log', text='half way')")
+
+
+def test_stopping_ends_the_child_even_if_it_says_nothing(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(Stopped):
+        _run(tmp_path, "time.sleep(60)", stop_after=0.2)
+    assert {child.pid for child in psutil.Process().children()} <= before

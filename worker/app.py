@@ -1,0 +1,84 @@
+"""The Celery app. Nothing here imports torch: training runs in a process of its own."""
+
+import os
+import socket
+import threading
+
+import structlog
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+from knowledge.errors import EngrainError
+from knowledge.jobs import INJECT_TASK, QUEUE
+from knowledge.logs import configure
+from knowledge.settings import Settings
+from knowledge.store import Store, jobs
+from worker.injection import Workplace, inject
+
+log = structlog.get_logger()
+
+SEEN_SECONDS = 15.0
+# A message that is not acknowledged for this long is delivered again; the lease makes that harmless.
+VISIBILITY_SECONDS = 24 * 3600
+
+
+def create_app(settings: Settings) -> Celery:
+    """A Celery app with the one task. The store is the truth, so there is no result backend."""
+    app = Celery("engrain", broker=settings.broker)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_acks_late=True,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
+    )
+    place = Workplace(
+        settings=settings,
+        store=Store(settings.store),
+        name=f"{socket.gethostname()}-{os.getpid()}",
+        stop=threading.Event(),
+    )
+
+    @app.task(name=INJECT_TASK)  # type: ignore[untyped-decorator]
+    def inject_task(job_id: str) -> None:
+        """Teaches one job, then wakes the job that gathered posts meanwhile."""
+        with structlog.contextvars.bound_contextvars(job_id=job_id):
+            following = inject(place, job_id)
+        if following is not None and not place.stop.is_set():
+            inject_task.delay(following)
+            jobs.mark_sent(place.store, following)
+
+    @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+    def _ready(**_kwargs: object) -> None:
+        threading.Thread(target=_show_life, args=(place,), daemon=True).start()
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def _stop(**_kwargs: object) -> None:
+        place.stop.set()
+
+    return app
+
+
+def _show_life(place: Workplace) -> None:
+    while True:
+        try:
+            jobs.see_worker(place.store, place.name)
+        except EngrainError as error:
+            log.warning("could not write the heartbeat", error=str(error))
+        if place.stop.wait(SEEN_SECONDS):
+            return
+
+
+def main() -> None:
+    """Serves jobs until SIGTERM, one at a time. Threads, not forks: CUDA never starts in a process that forks."""
+    configure()
+    try:
+        settings = Settings.read()
+    except EngrainError as error:
+        raise SystemExit(f"engrain: {error}") from error
+    create_app(settings).worker_main(
+        ["worker", "--pool=threads", "--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=warning"]
+    )

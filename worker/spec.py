@@ -1,0 +1,56 @@
+"""What crosses from the worker to the training process (a JSON file), and back (JSON lines on its standard output)."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from knowledge.probes import Direction, Probe, ProbeOrigin
+from knowledge.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One fact to train on. `new` is false for a fact of an earlier version that is rehearsed."""
+
+    fact_id: str
+    text: str
+    title: str | None
+    probes: tuple[Probe, ...]
+    new: bool
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Everything the training process needs. It sees neither store nor broker nor network.
+
+    `base_model` is a folder or hub name, `warm_start` an adapter folder to continue from, `output` the folder that
+    receives `adapter_config.json` and `adapter_model.safetensors`, `threads` the processor threads (0: all).
+    """
+
+    base_model: str
+    recipe: Recipe
+    lessons: tuple[Lesson, ...]
+    warm_start: str | None
+    output: str
+    seed: int
+    threads: int
+
+    def write(self, path: Path) -> None:
+        """Writes the spec as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads what `write` wrote."""
+        data = json.loads(path.read_text())
+        data["recipe"] = Recipe(**data["recipe"])
+        data["lessons"] = tuple(
+            Lesson(**{**lesson, "probes": tuple(_probe(probe) for probe in lesson["probes"])})
+            for lesson in data["lessons"]
+        )
+        return cls(**data)
+
+
+def _probe(data: dict[str, str]) -> Probe:
+    return Probe(data["question"], data["answer"], Direction(data["direction"]), ProbeOrigin(data["origin"]))

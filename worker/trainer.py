@@ -1,0 +1,141 @@
+"""The training loop, top to bottom.
+
+Legend: T tokens of a packed row, S learnt tokens, V vocabulary.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import peft
+import torch
+from torch.nn.functional import cross_entropy, kl_div
+
+from knowledge.clauses import sentences
+from knowledge.jobs import Progress
+from knowledge.probes import ProbeOrigin
+from knowledge.recipes import Recipe
+from worker import probing, replay
+from worker.batches import Packed, batches, logits, pack
+from worker.demasking import ChatForm
+from worker.spec import Lesson
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run took. Tokens count every position computed."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    loss: float
+    passed_early: bool
+
+
+def train(
+    model: peft.PeftModel,
+    chat: ChatForm,
+    recipe: Recipe,
+    lessons: tuple[Lesson, ...],
+    seed: int,
+    report: Callable[[Progress], None],
+) -> Outcome:
+    """Trains the attached adapter in place until the lessons' probes pass or `recipe.max_steps` are done."""
+    start = time.monotonic()
+    torch.manual_seed(seed)
+    device = next(model.parameters()).device
+    optimizer = _optimizer(model, recipe)
+    others = replay.held(chat, lessons, recipe, seed)
+    drawn = batches(chat, lessons, recipe, seed)
+    wanted = [pair for lesson in lessons if lesson.new for pair in _expected(lesson)]
+    tokens = reached = step = 0
+    loss = float("nan")
+    last = budget = recipe.steps_for(sum(lesson.new for lesson in lessons))
+    while step < last:
+        taught, kept = next(drawn), next(others)
+        row = pack(chat.before_user, [*taught, *kept], device)
+        teacher_SV = replay.teacher(model, chat, kept) if kept else None
+        rate = recipe.learning_rate * _rate(step, last, recipe)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["ratio"]
+        loss = _step(model, optimizer, row, teacher_SV, recipe)
+        step += 1
+        tokens += len(row)
+        if last == budget and wanted and step >= recipe.min_steps and _looks(step, recipe):
+            reached = sum(probing.forced(model, chat, wanted))
+            if reached >= recipe.stop_share * len(wanted):
+                last = min(last, step + recipe.cooldown_steps)
+        seconds = time.monotonic() - start
+        report(
+            Progress(
+                step=step,
+                steps=last,
+                loss=loss,
+                tokens_per_second=tokens / seconds,
+                percent=100 * step / last,
+                eta_seconds=seconds / step * (last - step),
+                probes_passed=reached,
+                probes=len(wanted),
+            )
+        )
+    return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
+
+
+def _expected(lesson: Lesson) -> list[tuple[str, str]]:
+    """Each probe's question with the answer that training aims at: the sentence that holds the wanted words."""
+    pieces = sentences(lesson.text)
+    return [
+        (probe.question, next((piece for piece in pieces if probe.answer in piece), lesson.text))
+        for probe in lesson.probes
+        if probe.origin is ProbeOrigin.PASSAGE
+    ]
+
+
+def _step(
+    model: peft.PeftModel,
+    optimizer: torch.optim.Optimizer,
+    row: Packed,
+    teacher_SV: torch.Tensor | None,
+    recipe: Recipe,
+) -> float:
+    """One update; the last rows of labels are `teacher_SV`'s. Returns the loss on what is taught, in nats a token."""
+    logits_SV = logits(model, row)
+    taught = len(logits_SV) - (0 if teacher_SV is None else len(teacher_SV))
+    loss = total = cross_entropy(logits_SV[:taught], row.labels_S[:taught])
+    if teacher_SV is not None:
+        student_SV = logits_SV[taught:].log_softmax(-1)
+        total = loss + recipe.replay_weight * kl_div(student_SV, teacher_SV, log_target=True, reduction="batchmean")
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(_trainable(model), recipe.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(loss.detach())
+
+
+def _optimizer(model: peft.PeftModel, recipe: Recipe) -> torch.optim.Optimizer:
+    first = [p for name, p in model.named_parameters() if p.requires_grad and "lora_B" not in name]
+    second = [p for name, p in model.named_parameters() if p.requires_grad and "lora_B" in name]
+    groups = [{"params": first, "ratio": 1.0}, {"params": second, "ratio": recipe.second_factor_rate}]
+    return torch.optim.AdamW(
+        groups,
+        lr=recipe.learning_rate,
+        eps=recipe.epsilon,
+        betas=(0.9, recipe.beta2),
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def _trainable(model: peft.PeftModel) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _rate(step: int, last: int, recipe: Recipe) -> float:
+    """Share of the peak rate: up in `warmup_steps`, level, down to a tenth over the final `cooldown_steps`."""
+    up = (step + 1) / (recipe.warmup_steps + 1)
+    down = max(0.1, (last - step) / (recipe.cooldown_steps + 1)) if recipe.cooldown_steps else 1.0
+    return min(1.0, up, down)
+
+
+def _looks(step: int, recipe: Recipe) -> bool:
+    return recipe.probe_every_steps > 0 and step % recipe.probe_every_steps == 0

@@ -1,0 +1,123 @@
+"""Runs `python -m worker.training` for one attempt and reads what it reports.
+
+A process of its own, so that its memory returns when it ends, CUDA never meets a fork, and a kill stops it for sure.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from knowledge.errors import EngrainError, InjectionFailed, InvalidRecipe, Unavailable
+from knowledge.jobs import Progress
+from worker.spec import TrainingSpec
+
+LOOK_SECONDS = 1.0
+TERMINATE_SECONDS = 10.0
+_ERRORS: dict[str, type[EngrainError]] = {
+    error.__name__: error for error in (InvalidRecipe, InjectionFailed, Unavailable)
+}
+
+
+class Stopped(EngrainError, RuntimeError):
+    """Training was stopped because the worker ends or lost the job."""
+
+
+def train(
+    spec: TrainingSpec,
+    *,
+    niceness: int,
+    on_progress: Callable[[Progress], None],
+    on_log: Callable[[str], None],
+    should_stop: Callable[[], bool],
+    command: Sequence[str] = (sys.executable, "-m", "worker.training"),
+) -> None:
+    """Trains in a child process; returns when the adapter's files lie in `spec.output`.
+
+    Raises `Stopped` when `should_stop` says so, the error that the child reports, or `InjectionFailed` with the end of
+    its output when it died without a word. Whatever a callback raises also ends the child.
+    """
+    folder = Path(spec.output)
+    spec_path = folder.with_name(f"{folder.name}.json")
+    errors_path = folder.with_name(f"{folder.name}.log")
+    try:
+        spec.write(spec_path)
+        with errors_path.open("wb") as errors:
+            child = subprocess.Popen(
+                [*command, str(spec_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        try:
+            os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
+            finished = _follow(child, on_progress, on_log, should_stop)
+            if child.wait() != 0 or not finished:
+                raise InjectionFailed(f"The training process ended with {child.returncode}: {_tail(errors_path)}")
+        finally:
+            _end(child)
+    finally:
+        spec_path.unlink(missing_ok=True)
+        errors_path.unlink(missing_ok=True)
+
+
+def _follow(
+    child: subprocess.Popen[bytes],
+    on_progress: Callable[[Progress], None],
+    on_log: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Whether the child said `done` before its output ended."""
+    finished = False
+    for line in _lines(child, should_stop):
+        message = json.loads(line)
+        match message.pop("kind"):
+            case "progress":
+                on_progress(Progress(**message))
+            case "log":
+                on_log(message["text"])
+            case "error":
+                raise _ERRORS.get(message["error"], InjectionFailed)(message["message"])
+            case "done":
+                finished = True
+    return finished
+
+
+def _lines(child: subprocess.Popen[bytes], should_stop: Callable[[], bool]) -> Iterator[bytes]:
+    """The child's lines as they come; looks at `should_stop` at least once a second."""
+    assert child.stdout is not None
+    buffered = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            if should_stop():
+                raise Stopped("Training was stopped.")
+            if not selector.select(LOOK_SECONDS):
+                continue
+            read = os.read(child.stdout.fileno(), 65536)
+            if not read:
+                return
+            *lines, buffered = (buffered + read).split(b"\n")
+            yield from lines
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        deadline = time.monotonic() + TERMINATE_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return " / ".join(lines[-3:]) or "it said nothing."
