@@ -79,8 +79,7 @@ def start(settings: Settings, folder: Path) -> Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     base = MODELS / EMBEDDED_BASE_MODEL
-    if not (base / "config.json").is_file():
-        pytest.skip(f"the base model is not prepared in {base}")
+    assert (base / "config.json").is_file(), f"no base model in {base}: any test of tests/flow prepares it"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
