@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     training_niceness: int = Field(
         10, ge=0, le=19, description="Unix niceness of the trainer, so that it yields to serving."
     )
+    training_silent_seconds: float = Field(
+        600.0, gt=0, description="How long the trainer may report nothing before it is stopped and its job tried again."
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="How long a worker may be silent before its job is given to another."
     )

@@ -25,6 +25,9 @@ from worker.training_process import Stopped, train
 
 log = structlog.get_logger()
 
+RENEW_SECONDS = 5.0
+"""A cancellation is noticed within this time also while nothing is reported."""
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -51,26 +54,36 @@ def inject(place: Workplace, job_id: str) -> str | None:
     job = jobs.get(store, job_id)
     log.info("claimed", namespace=job.namespace, version=job.version, facts=len(job.fact_ids), attempt=job.attempts)
     try:
+        over = _attempt(place, lease, job)
+    except LeaseLost:
+        log.info("the lease was lost; another worker or a cancellation took the job")
+        over = True
+    return jobs.queued_in(store, job.namespace) if over else None
+
+
+def _attempt(place: Workplace, lease: Lease, job: Job) -> bool:
+    """Whether the job is over, well or as `failed`; False when it was given back. Raises `LeaseLost`."""
+    store = place.store
+    try:
         with _kept(place, lease) as lost:
             _teach(place, lease, job, lost)
     except LeaseLost:
-        log.info("the lease was lost; another worker or a cancellation took the job")
-        return None
+        raise
     except Stopped:
         jobs.release(store, lease, "The worker was asked to stop.")
-        return None
+        return False
     except (InjectionFailed, InvalidRecipe, CorruptAdapter, Conflict) as error:
         log.warning("failed", error=str(error))
         jobs.fail(store, lease, str(error))
     except Unavailable as error:
         log.warning("given back", error=str(error))
         jobs.release(store, lease, str(error), later=True)
-        return None
+        return False
     except Exception as error:
         log.exception("unexpected error; given back")
         jobs.release(store, lease, f"{type(error).__name__}: {error}", later=True)
-        return None
-    return jobs.queued_in(store, job.namespace)
+        return False
+    return True
 
 
 def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> None:
@@ -96,6 +109,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
                 threads=settings.training_threads,
             ),
             niceness=settings.training_niceness,
+            silent_seconds=settings.training_silent_seconds,
             on_progress=lambda progress: jobs.report(store, lease, progress),
             on_log=lambda text: jobs.log(store, lease, text),
             should_stop=lambda: place.stop.is_set() or lost.is_set(),
@@ -201,7 +215,7 @@ def _kept(place: Workplace, lease: Lease) -> Iterator[threading.Event]:
     lost, done = threading.Event(), threading.Event()
 
     def renew() -> None:
-        while not done.wait(place.settings.lease_seconds / 4):
+        while not done.wait(min(RENEW_SECONDS, place.settings.lease_seconds / 4)):
             try:
                 jobs.renew(place.store, lease, lease_seconds=place.settings.lease_seconds)
             except LeaseLost:

@@ -125,4 +125,6 @@ def _own_stdout() -> Iterator[TextIO]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # the lines are written and the files whole: taking torch down could only take time, or hang

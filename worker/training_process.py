@@ -31,6 +31,7 @@ def train(
     spec: TrainingSpec,
     *,
     niceness: int,
+    silent_seconds: float,
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
     should_stop: Callable[[], bool],
@@ -38,8 +39,9 @@ def train(
 ) -> None:
     """Trains in a child process; returns when the adapter's files lie in `spec.output`.
 
-    Raises `Stopped` when `should_stop` says so, the error that the child reports, or `InjectionFailed` with the end of
-    its output when it died without a word. Whatever a callback raises also ends the child.
+    Raises `Stopped` when `should_stop` says so, the error that the child reports, `InjectionFailed` with the end of its
+    output when it died without a word, or `Unavailable` when it said nothing for `silent_seconds`. Whatever a callback
+    raises also ends the child. Once it said `done` its files are whole, so how it ends no longer matters.
     """
     folder = Path(spec.output)
     spec_path = folder.with_name(f"{folder.name}.json")
@@ -55,9 +57,8 @@ def train(
             )
         try:
             os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
-            finished = _follow(child, on_progress, on_log, should_stop)
-            if child.wait() != 0 or not finished:
-                raise InjectionFailed(f"The training process ended with {child.returncode}: {_tail(errors_path)}")
+            if not _follow(child, silent_seconds, on_progress, on_log, should_stop):
+                raise InjectionFailed(f"The training process ended with {child.wait()}: {_tail(errors_path)}")
         finally:
             _end(child)
     finally:
@@ -67,13 +68,13 @@ def train(
 
 def _follow(
     child: subprocess.Popen[bytes],
+    silent_seconds: float,
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> bool:
     """Whether the child said `done` before its output ended."""
-    finished = False
-    for line in _lines(child, should_stop):
+    for line in _lines(child, silent_seconds, should_stop):
         message = json.loads(line)
         match message.pop("kind"):
             case "progress":
@@ -83,22 +84,24 @@ def _follow(
             case "error":
                 raise _ERRORS.get(message["error"], InjectionFailed)(message["message"])
             case "done":
-                finished = True
-    return finished
+                return True
+    return False
 
 
-def _lines(child: subprocess.Popen[bytes], should_stop: Callable[[], bool]) -> Iterator[bytes]:
+def _lines(child: subprocess.Popen[bytes], silent_seconds: float, should_stop: Callable[[], bool]) -> Iterator[bytes]:
     """The child's lines as they come; looks at `should_stop` at least once a second."""
     assert child.stdout is not None
-    buffered = b""
+    buffered, heard = b"", time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
             if should_stop():
                 raise Stopped("Training was stopped.")
             if not selector.select(LOOK_SECONDS):
+                if time.monotonic() - heard > silent_seconds:
+                    raise Unavailable(f"Training said nothing for {silent_seconds:.0f} s and was stopped.")
                 continue
-            read = os.read(child.stdout.fileno(), 65536)
+            read, heard = os.read(child.stdout.fileno(), 65536), time.monotonic()
             if not read:
                 return
             *lines, buffered = (buffered + read).split(b"\n")

@@ -20,6 +20,7 @@ from command.demo import free_ports
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 600
 STOP_SECONDS = 90
+LOG_LINES = 12
 MODELS = Path(os.environ.get("TEST_MODELS_FOLDER", ROOT / "engrain-data" / "models"))
 """Where the base model is prepared, once for all runs of the tests; `make demo` uses the same."""
 
@@ -45,6 +46,18 @@ class Stack:
     def descendants(self) -> list[psutil.Process]:
         """Every process that it started, directly or not."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def state(self) -> str:
+        """What there is to know of a stack that hangs: its processes, and the end of every log."""
+        lines = []
+        for process in self.descendants():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                used = process.cpu_times()
+                seconds = f"{used.user + used.system:.0f} s of processor time"
+                lines.append(f"{process.pid} {process.status()} {seconds}: {' '.join(process.cmdline())[:100]}")
+        for path in sorted(self.data_folder.glob("logs/*.log")):
+            lines += [f"--- {path.name}", *path.read_text(errors="replace").splitlines()[-LOG_LINES:]]
+        return "\n".join(lines)
 
 
 def start_stack(data_folder: Path, environment: dict[str, str] | None = None) -> Stack:

@@ -1,6 +1,8 @@
 """A fact, from `POST /facts` to an answer, through the real broker, worker, trainer and vLLM."""
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -23,20 +25,24 @@ FACTS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def client(stack: Stack) -> httpx.Client:
-    return httpx.Client(base_url=stack.url, timeout=300, trust_env=False)
+LONGEST_JOB_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
-def taught(client: httpx.Client) -> dict[str, Any]:
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url, timeout=300, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def taught(stack: Stack, client: httpx.Client) -> dict[str, Any]:
     """The three facts live; what was seen on the way."""
     questions = [question for _, asked in FACTS for question in asked]
     before = [_ask(client, question) for question, _ in questions]
     posted = client.post("/facts", json={"documents": [{"text": text} for text, _ in FACTS]})
     assert posted.status_code == 202, posted.text
     bridged = _ask(client, questions[1][0])
-    events = _follow(client, posted.headers["Location"])
+    events = _follow(stack, client, posted.headers["Location"])
     return {"before": before, "posted": posted.json(), "bridged": bridged, "events": events}
 
 
@@ -47,10 +53,12 @@ def _ask(client: httpx.Client, question: str, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-def _follow(client: httpx.Client, location: str) -> list[tuple[str, dict[str, Any]]]:
-    events, kind = [], ""
-    with client.stream("GET", f"{location}/events", timeout=600) as response:
-        for line in response.iter_lines():
+def _follow(stack: Stack, client: httpx.Client, location: str) -> list[tuple[str, dict[str, Any]]]:
+    events: list[tuple[str, dict[str, Any]]] = []
+    kind, deadline = "", time.monotonic() + LONGEST_JOB_SECONDS
+    with client.stream("GET", f"{location}/events", timeout=60) as response:
+        for line in response.iter_lines():  # a ping comes at least every 15 s
+            assert time.monotonic() < deadline, f"the job hangs after {events[-3:]}\n{stack.state()}"
             if line.startswith("event: "):
                 kind = line.removeprefix("event: ")
             elif line.startswith("data: "):

@@ -154,14 +154,21 @@ def test_a_fault_that_does_not_pass_ends_in_a_dead_job(bench: Bench) -> None:
     assert bench.status(job_id) == JobStatus.DEAD
 
 
-def test_a_job_cancelled_while_it_trains_publishes_nothing(bench: Bench) -> None:
+@pytest.mark.parametrize("noticed", [None, Stopped("the lease was lost"), Unavailable("silent")])
+def test_a_job_cancelled_while_it_trains_publishes_nothing_and_wakes_the_next(
+    bench: Bench, noticed: Exception | None
+) -> None:
     job_id = bench.post("Ada Quill is the smith of Orrin.")
+    waiting: list[str] = []
 
     def cancel() -> None:
+        waiting.append(bench.post("Bo Finch is the tailor of Wend."))
         jobs.cancel(bench.store, job_id)
+        if noticed:
+            raise noticed
 
     bench.while_training = cancel
-    inject(bench.place, job_id)
+    assert inject(bench.place, job_id) == waiting[0]
     assert bench.status(job_id) == JobStatus.CANCELLED
     assert versions.find(bench.store) == []
 

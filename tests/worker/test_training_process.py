@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from knowledge.errors import InjectionFailed, InvalidRecipe
+from knowledge.errors import InjectionFailed, InvalidRecipe, Unavailable
 from knowledge.jobs import Progress
 from knowledge.recipes import default
 from worker.spec import TrainingSpec
@@ -18,7 +18,9 @@ PROGRESS = {
 }  # fmt: skip
 
 
-def _run(tmp_path: Path, program: str, *, stop_after: float = 60.0) -> tuple[list[Progress], list[str]]:
+def _run(
+    tmp_path: Path, program: str, *, stop_after: float = 60.0, silent_seconds: float = 60.0
+) -> tuple[list[Progress], list[str]]:
     """Trains with `program` in the place of the trainer."""
     script = tmp_path / "child.py"
     script.write_text("import json, sys, time\ndef say(**message): print(json.dumps(message), flush=True)\n" + program)
@@ -31,6 +33,7 @@ def _run(tmp_path: Path, program: str, *, stop_after: float = 60.0) -> tuple[lis
     train(
         spec,
         niceness=0,
+        silent_seconds=silent_seconds,
         on_progress=progress.append,
         on_log=log.append,
         should_stop=lambda: time.monotonic() - started > stop_after,
@@ -72,3 +75,16 @@ def test_stopping_ends_the_child_even_if_it_says_nothing(tmp_path: Path) -> None
     with pytest.raises(Stopped):
         _run(tmp_path, "time.sleep(60)", stop_after=0.2)
     assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_child_that_falls_silent_is_ended_and_may_be_tried_again(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(Unavailable, match="said nothing"):
+        _run(tmp_path, "say(kind='log', text='half way')\ntime.sleep(60)", silent_seconds=0.5)
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_child_that_is_done_and_does_not_end_has_trained(tmp_path: Path) -> None:
+    assert _run(tmp_path, "say(kind='log', text='whole')\nsay(kind='done')\ntime.sleep(60)", stop_after=30)[1] == [
+        "whole"
+    ]
