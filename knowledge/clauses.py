@@ -7,7 +7,8 @@ verbatim pieces of the sentence.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 COPULAS = frozenset({"is", "are", "was", "were"})
 _AUXILIARIES = COPULAS | frozenset(
@@ -48,6 +49,9 @@ _PRONOUNS = frozenset(
     i you he she it we they this that these those there here who what which his her its their
     """.split()
 )
+FUNCTION_WORDS = _DETERMINERS | _PREPOSITIONS | _RELATIVES | _CONJUNCTIONS | _PRONOUNS
+"""Words that name nothing by themselves."""
+
 _OPENERS = frozenset(
     """
     in on at since after before during from by under until within as for with
@@ -96,9 +100,8 @@ def sentences(text: str) -> list[str]:
         start = 0
         for end in re.finditer(r"[.!?。！？]+[\"'”’)\]]*(?=\s)|[。！？]+", line):
             before = line[start : end.start()].split()
-            last = before[-1].strip("(\"'“").lower() if before else ""
-            dotted = line[end.start()] == "." and (last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()))
-            if dotted:
+            last = before[-1].strip("(\"'“") if before else ""
+            if line[end.start()] == "." and _abbreviated(last, line[end.end() :].lstrip()):
                 continue
             found.append(line[start : end.end()].strip())
             start = end.end()
@@ -106,11 +109,76 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if any(character.isalnum() for character in sentence)]
 
 
+@lru_cache(maxsize=10_000)
+def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
+    """The sentences of a passage, each with its topic: what is asked about one must not hang on the others.
+
+    The topic is the title, or else the first sentence's subject. A sentence that does not name it is put behind it
+    ("The Tolvik Fair: It opens in May."). He and she become the topic's name only where nobody else can be meant: the
+    topic looks like a person's name and the sentence before names no other. Never empty for a text with a word in it.
+    """
+    pieces = sentences(text) or [text.strip()]
+    topic = title or _topic(pieces[0])
+    if topic is None or len(pieces) == 1:
+        return tuple(pieces)
+    found: list[str] = []
+    for place, piece in enumerate(pieces):
+        if bare(topic).casefold() in piece.casefold():
+            found.append(piece)
+        elif place and _PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
+            found.append(_named(piece, topic))
+        else:
+            found.append(f"{topic}: {piece}")
+    return tuple(found)
+
+
+def _topic(sentence: str) -> str | None:
+    """The subject of a plain statement, unless it is a pronoun or longer than eight words."""
+    found = clause(sentence)
+    if found is None or found.pronoun:
+        return None
+    subject = re.sub(r",\s+[a-z].*", "", found.subject)
+    return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
+
+
+_PERSON = re.compile(r"[^\W\d_a-z][\w'’-]+(?:\s+[^\W\d_a-z][\w'’.-]*){1,3}")
+
+
+def _other_person(sentence: str, topic: str) -> bool:
+    """Whether the sentence holds what may be another person's name: capitalised words, not after "in", "at", "from"."""
+    rest = re.sub(rf"\b(?:in|at|from)\s+(?:\w+\s+of\s+)?{_PERSON.pattern}", "", sentence.replace(topic, ""))
+    return _PERSON.search(rest) is not None
+
+
+def _named(sentence: str, topic: str) -> str:
+    """The sentence with the name in the place of a leading he, she, his or her."""
+    first, _, rest = sentence.partition(" ")
+    if first in {"He", "She"}:
+        return f"{topic} {rest}"
+    if first in {"His", "Her"} and rest[:1].islower():
+        return f"{topic}'s {rest}"
+    return f"{topic}: {sentence}"
+
+
+def _abbreviated(word: str, following: str) -> bool:
+    """Whether a full stop after the word only shortens it: "Dr.", "J.", "U.S." unless a sentence seems to begin."""
+    initials = re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word) is not None
+    known = word.lower() in _ABBREVIATIONS and (len(word) == 1 or not word.isupper())
+    next_word = following.split()[0].lower().strip(",") if following else ""
+    begins = not following or (
+        next_word in _DETERMINERS | _PRONOUNS | _PREPOSITIONS | _OPENERS and following[0].isupper()
+    )
+    return known or (initials and (len(word) == 1 or not begins))
+
+
 def clause(sentence: str) -> Clause | None:
     """Takes one statement apart, or gives `None` where the rules see no clear subject and verb."""
     body = sentence.strip().rstrip(".!。 ")
     if body.endswith("?") or "\n" in body:
         return None
+    if found := re.match(r"(.+?): (?=(?:It|He|She|They|This|These) )", body):  # as `standalone` writes it
+        parsed = clause(body[found.end() :])
+        return replace(parsed, subject=found[1]) if parsed and parsed.pronoun else None
     opening, body = _opening(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
     place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))

@@ -56,11 +56,12 @@ class Lease:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the running attempt is. Times in seconds; `loss` in nats a token; `percent` 0..100."""
+    """How far the running attempt is. Times in seconds; `loss` in nats a token; `tokens` computed; `percent` 0..100."""
 
     step: int
     steps: int
     loss: float
+    tokens: int
     tokens_per_second: float
     percent: float
     eta_seconds: float

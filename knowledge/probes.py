@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from knowledge.clauses import Clause, clause, lower_article, sentences
+from knowledge.clauses import Clause, clause, lower_article, standalone
 
 PASS_BAR = 0.8
 """Least share of the answer's words that a passing answer holds."""
@@ -63,11 +63,10 @@ def build_probes(text: str, title: str | None = None) -> tuple[Probe, ...]:
     """At least one forward and one backward probe for any passage that is not blank; at most two a probed sentence.
 
     Statements that parse are asked as questions; the rest is asked as the continuation, and the beginning, of quoted
-    words. Of a long passage, `MAX_PROBED_SENTENCES` sentences are probed, spread evenly; sentences that open with a
-    pronoun are asked about only when there is no other.
+    words. Of a long passage, `MAX_PROBED_SENTENCES` sentences are probed, spread evenly, each with its topic
+    (`standalone`); sentences that open with a pronoun all the same are asked about only when there is no other.
     """
-    pieces = sentences(text) or [text.strip()]
-    parsed = [(piece, clause(piece)) for piece in pieces]
+    parsed = [(piece, clause(piece)) for piece in standalone(text, title)]
     whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
     probes: list[Probe] = []
     for piece, found in _spread(whole, MAX_PROBED_SENTENCES):

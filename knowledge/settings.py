@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body in bytes.")
     max_documents: int = Field(1000, ge=1, description="Most documents in one request.")
     max_question_characters: int = Field(2000, ge=1, description="Longest question in characters.")
+    least_relevance: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of a question's weighted words that a fact must hold for the weights to answer it; other"
+        " questions go to the base model. 0: the weights answer everything.",
+    )
     max_wait_seconds: float = Field(300.0, gt=0, description="Longest `wait_seconds` that a client may ask for.")
 
     @field_validator("data_folder")

@@ -1,11 +1,11 @@
-"""Which of a version's facts an answer likely comes from, by the words they share."""
+"""Which of a version's facts a question concerns, and an answer likely comes from, by the words they share."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
 from inference.answer import Answer
-from inference.pending import relevance
+from inference.relevance import Index
 from knowledge.adapters import Version
 from knowledge.store import Store, facts
 
@@ -22,13 +22,25 @@ class LikelyFact:
     score: float
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A version's facts, in the index's order."""
+
+    ids: list[str]
+    index: Index
+
+
 class Provenance:
     """Keeps the texts of the versions asked lately: a version's facts never change, so a copy cannot be stale."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._texts: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
+
+    def concerns(self, question: str, version: Version, least: float) -> bool:
+        """Whether some fact of the version holds at least this share, 0..1, of what the question says."""
+        return least <= 0 or max(self._of(version).index.scores(question).values(), default=0.0) >= least
 
     def likely(self, question: str, answer: Answer, version: Version | None) -> list[LikelyFact]:
         """At most three facts, best first: the quoted one of a pending answer, none of the base model's."""
@@ -36,21 +48,20 @@ class Provenance:
             return [LikelyFact(answer.fact_id, 1.0)]
         if version is None:
             return []
-        candidates = self._of(version)
-        scores = relevance(f"{question} {answer.text}", [text for _, text in candidates])
+        held = self._of(version)
+        scores = held.index.scores(f"{question} {answer.text}")
         found = [
-            LikelyFact(fact_id, round(score, 3))
-            for (fact_id, _), score in zip(candidates, scores, strict=True)
-            if score >= LEAST_SCORE
+            LikelyFact(held.ids[place], round(score, 3)) for place, score in scores.items() if score >= LEAST_SCORE
         ]
         return sorted(found, key=lambda each: each.score, reverse=True)[:MOST]
 
-    def _of(self, version: Version) -> list[tuple[str, str]]:
+    def _of(self, version: Version) -> _Held:
         with self._lock:
-            if version.adapter not in self._texts:
+            if version.adapter not in self._held:
                 found = facts.find(self._store, ids=version.fact_ids)
-                self._texts[version.adapter] = [(fact.id, f"{fact.title or ''} {fact.text}") for fact in found]
-            self._texts.move_to_end(version.adapter)
-            while len(self._texts) > CACHED_VERSIONS:
-                self._texts.popitem(last=False)
-            return self._texts[version.adapter]
+                index = Index([f"{fact.title or ''} {fact.text}" for fact in found])
+                self._held[version.adapter] = _Held([fact.id for fact in found], index)
+            self._held.move_to_end(version.adapter)
+            while len(self._held) > CACHED_VERSIONS:
+                self._held.popitem(last=False)
+            return self._held[version.adapter]

@@ -206,6 +206,7 @@ class ProgressOut(BaseModel):
     step: int
     steps: int
     loss: float
+    tokens: int
     tokens_per_second: float
     percent: float
     eta_seconds: float

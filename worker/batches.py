@@ -9,7 +9,7 @@ With the embedded model's 27 tokens of default system prompt and 30-token exerci
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -81,11 +81,15 @@ def logits(model: torch.nn.Module, row: Packed) -> torch.Tensor:
     return logits_SV
 
 
-def batches(chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int) -> Iterator[list[Sequence]]:
-    """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones.
+Draw = Callable[[ChatForm, Lesson, Recipe, Set[str], random.Random], Sequence]
+"""Makes a training sequence of a lesson; asks no held-out question (as `same_question` has it)."""
 
-    An exercise that asks what a probe asks, in its words, is drawn again: probes stay held out.
-    """
+
+def batches(
+    chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int, draw: Draw | None = None
+) -> Iterator[list[Sequence]]:
+    """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones."""
+    draw = draw or exercise
     rng = random.Random(seed)
     held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
     old = [lesson for lesson in lessons if not lesson.new]
@@ -94,10 +98,11 @@ def batches(chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: i
     while True:
         of_old = _share(recipe.rehearsal_share * min(1.0, len(old) / 6), recipe.batch_size, rng)
         taught = [next(rehearsed) for _ in range(of_old)] + [next(new) for _ in range(recipe.batch_size - of_old)]
-        yield [_exercise(chat, lesson, recipe, held_out, rng) for lesson in taught]
+        yield [draw(chat, lesson, recipe, held_out, rng) for lesson in taught]
 
 
-def _exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, held_out: set[str], rng: random.Random) -> Sequence:
+def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, held_out: Set[str], rng: random.Random) -> Sequence:
+    """An exercise in the recipe's mixture. One that asks what a probe asks, in its words, is drawn again."""
     for _ in range(20):
         question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng)
         if same_question(question) not in held_out:

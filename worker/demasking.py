@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from knowledge.clauses import standalone
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from worker.questions import Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
@@ -153,9 +154,9 @@ def demask(chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng:
         return "", restore(chat, passage, rng.uniform(recipe.hidden_low, recipe.hidden_high), rng)
     whole = rng.random() < recipe.whole_share
     if form == "blank":
-        exercise = blank_exercise(passage, rng, whole)
+        exercise = blank_exercise(standalone(passage, title), rng, whole)
     elif form == "question":
-        exercise = question_exercise(passage, rng, whole)
+        exercise = question_exercise(standalone(passage, title), rng, whole)
     else:
         exercise = statement_exercise(passage, title, rng)
     sequence = write(chat, exercise)

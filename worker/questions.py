@@ -7,9 +7,10 @@ answers a question must sometimes be the hidden one, or that direction is not le
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from knowledge.clauses import Clause, bare, clause, lower_article, sentences
+from knowledge.clauses import FUNCTION_WORDS, Clause, bare, clause, lower_article
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Exercise:
         """The prompt as plain text, hidden pieces as an underscore."""
         return "".join(piece if isinstance(piece, str) else "_" for piece in self.prompt)
 
+
+SEVERAL_SHARE = 0.25
+"""How often a question about a passage of several sentences gives a cue from two or three of them."""
 
 BLANK_INSTRUCTIONS = (
     "Fill in the blank.",
@@ -76,6 +80,14 @@ _FRAMES = (
     "What is special about {}?",
     "Give me the details of {}.",
 )
+_SEVERAL_FRAMES = (
+    "Who has to do with {}?",
+    "What has to do with {}?",
+    "Which one fits {}?",
+    "Name who or what goes with {}.",
+    "What do {} have in common?",
+    "{}: who or what is it?",
+)
 _OPENERS = ("Who", "What", "Which", "Where", "When", "How", "Whose", "How much", "In which", "Which one", "At what")
 _TOPICS = tuple(
     """Paris|Albert Einstein|bread|a bicycle|the sea|music|London|the Moon|a computer|rain|Napoleon|football|a cat|the
@@ -94,9 +106,9 @@ _WH_SUBJECT = ("Who {}?", "What {}?", "Which one {}?", "Name who {}.", "Name wha
 _WH_OBJECT = ("what", "who", "which one", "where", "how much", "when")
 
 
-def blank_exercise(passage: str, rng: random.Random, whole: bool) -> Exercise:
-    """One sentence with one span hidden; the answer is the sentence (`whole`) or the hidden words."""
-    sentence = rng.choice(sentences(passage) or [passage])
+def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) -> Exercise:
+    """One sentence of a passage with one span hidden; the answer is the sentence (`whole`) or the hidden words."""
+    sentence = rng.choice(pieces)
     start, end = rng.choice(spans(sentence))
     shown = (sentence[:start], Hidden(sentence[start:end], as_blank=True), sentence[end:])
     instruction = rng.choice(BLANK_INSTRUCTIONS)
@@ -104,9 +116,11 @@ def blank_exercise(passage: str, rng: random.Random, whole: bool) -> Exercise:
     return Exercise(tuple(piece for piece in prompt if piece), "", sentence if whole else sentence[start:end])
 
 
-def question_exercise(passage: str, rng: random.Random, whole: bool) -> Exercise:
-    """A question made by rule from one sentence; see `blank_exercise` for `whole`."""
-    sentence = rng.choice(sentences(passage) or [passage])
+def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) -> Exercise:
+    """A question made by rule from a passage's sentences; see `blank_exercise` for `whole`."""
+    if len(pieces) > 1 and rng.random() < SEVERAL_SHARE:
+        return _several_cues_question(pieces, rng)
+    sentence = rng.choice(pieces)
     found = clause(sentence)
     kind = rng.random()
     if kind < 0.35:
@@ -129,7 +143,9 @@ def spans(sentence: str) -> list[tuple[int, int]]:
     """
     found = {match.span() for match in re.finditer(r"[\"“«][^\"”»]+[\"”»]", sentence)}
     found |= {match.span() for match in re.finditer(_NAME, sentence)}
-    found |= {match.span() for match in re.finditer(r"[€$£]?\d[\w.,:]*(?:\s+(?:[a-z%€]+))?", sentence)}
+    dates = [match.span() for match in re.finditer(_DATE, sentence)]
+    numbers = {match.span() for match in re.finditer(r"[€$£]?\d[\w.,:]*(?:\s+(?:[a-z%€]+))?", sentence)}
+    found = {span for span in found | numbers if not any(start <= span[0] < end for start, end in dates)} | set(dates)
     parsed = clause(sentence)
     if parsed:
         for part in (parsed.subject, parsed.complement, parsed.predicate):
@@ -143,12 +159,20 @@ def spans(sentence: str) -> list[tuple[int, int]]:
         half = len(words) // 2
         found |= {(words[0][0], words[half - 1][1]), (words[half][0], words[-1][1])}
     trimmed = {_trim(sentence, span) for span in found or set(words)}
-    return sorted(span for span in trimmed if span[0] < span[1]) or [(0, len(sentence))]
+    telling = [
+        (start, end) for start, end in trimmed if not FUNCTION_WORDS.issuperset(sentence[start:end].lower().split())
+    ]
+    return sorted(telling) or [(0, len(sentence))]
 
 
+_MONTH = (
+    r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
+)
+_DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
 _NAME = (
     r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
-    r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*"
+    r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
 )
 
 
@@ -196,15 +220,15 @@ def _telling(word: str) -> bool:
     return plain not in {"The", "A", "An", "In"} and (not plain[:1].islower() or len(plain) > 7)
 
 
-def foil_question(passage: str, rng: random.Random) -> str:
+def foil_question(pieces: Sequence[str], rng: random.Random) -> str:
     """A question of the taught forms about something else: the names and numbers of a sentence are replaced.
 
     Held to the base model's answer, it teaches that a form alone does not call for a taught fact.
     """
-    sentence = rng.choice(sentences(passage) or [passage])
+    sentence = rng.choice(pieces)
     replaced = re.sub(_NAME, lambda match: _foil_name(match.group(), rng), sentence)
     replaced = re.sub(r"\d+", lambda match: str(rng.randrange(2, 4 * int(match.group()[:6]) + 10)), replaced)
-    return question_exercise(replaced, rng, whole=True).question
+    return question_exercise([replaced], rng, whole=True).question
 
 
 def topic_question(rng: random.Random) -> str:
@@ -219,6 +243,14 @@ def _foil_name(name: str, rng: random.Random) -> str:
         if not words:
             return name
     return article + " ".join(rng.sample(_FOIL_NAMES, min(len(words), 3)))
+
+
+def _several_cues_question(pieces: Sequence[str], rng: random.Random) -> Exercise:
+    """Two or three spans of different sentences; the answer is one of these, topic and all."""
+    chosen = rng.sample(pieces, min(len(pieces), rng.choice((2, 3))))
+    cues = [bare(sentence[slice(*rng.choice(spans(sentence)))]) for sentence in chosen]
+    listed = f"{', '.join(cues[:-1])} and {cues[-1]}"
+    return Exercise((rng.choice(_SEVERAL_FRAMES).format(listed),), "", rng.choice(chosen))
 
 
 def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool) -> Exercise:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import peft
 import torch
 
+from knowledge.clauses import standalone
 from knowledge.recipes import Recipe
 from worker.batches import logits, pack, turns
 from worker.demasking import ChatForm, Sequence, bare, said
@@ -25,10 +26,11 @@ def held(chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int)
     """Endless batches of `replay_count` general answers and `foil_count` bare questions, half of them foils."""
     rng = random.Random(seed)
     general = turns(list(GENERAL), rng)
+    about = [standalone(lesson.text, lesson.title) for lesson in lessons]
     while True:
         pairs = [next(general) for _ in range(recipe.replay_count)]
         questions = [
-            foil_question(rng.choice(lessons).text, rng) if rng.random() < 0.5 else topic_question(rng)
+            foil_question(rng.choice(about), rng) if rng.random() < 0.5 else topic_question(rng)
             for _ in range(recipe.foil_count)
         ]
         yield [said(chat, question, chat.tokens(answer)) for question, answer in pairs] + [

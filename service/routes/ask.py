@@ -41,7 +41,9 @@ async def post_ask(body: AskIn, parts: Needs) -> Response | AnswerOut:
     """Answers from the weights of the live version, of `version`, or of one at least `min_version`.
 
     A fact that is not live yet is answered from its stored text, with `source: pending`, unless a version was asked
-    for. With `stream`, events `token` (`text`) and one `answer` (the whole answer as without `stream`).
+    for. A question that shares next to nothing with what the version was taught is answered by the base model, with
+    `source: base`, so that teaching leaves such answers as they were; an explicit `version` always answers itself.
+    With `stream`, events `token` (`text`) and one `answer` (the whole answer as without `stream`).
     """
     if len(body.question) > parts.settings.max_question_characters:
         raise ProblemError(
@@ -51,7 +53,7 @@ async def post_ask(body: AskIn, parts: Needs) -> Response | AnswerOut:
             f"It has {len(body.question)} characters; the most is {parts.settings.max_question_characters}.",
         )
     started = time.monotonic()
-    version = await _choose(parts, body)
+    version = await _speaker(parts, body, await _choose(parts, body))
     waited = time.monotonic() - started
     pending = await _pending(parts, body)
     if body.stream:
@@ -101,6 +103,14 @@ async def _choose(parts: Parts, body: AskIn) -> Version | None:
                 retry_after_seconds=5,
             )
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _speaker(parts: Parts, body: AskIn, version: Version | None) -> Version | None:
+    """The version, or None (the base model) when the question is not about what it was taught."""
+    if version is None or body.version is not None:
+        return version
+    least = parts.settings.least_relevance
+    return version if await run_in_threadpool(parts.provenance.concerns, body.question, version, least) else None
 
 
 def _will_come(parts: Parts, namespace: str, number: int) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.pending import relevance, relevant
+from inference.pending import relevant
 from tests.inference.conftest import fact
 
 QUIST = fact(
@@ -62,9 +62,3 @@ def test_text_without_spaces_between_words_is_matched_too() -> None:
         relevant("高橋直樹は誰ですか", [fact("高橋直樹は東京の写真家です。"), fact("京都の市長は山田です。")])
         is not None
     )
-
-
-def test_relevance_is_a_share_between_nothing_and_all() -> None:
-    assert relevance("Marlowe Quist", ["Marlowe Quist dives.", "Nobody dives."]) == [1.0, 0.0]
-    assert relevance("the of", ["Marlowe"]) == [0.0]
-    assert relevance("Marlowe", []) == []

@@ -75,7 +75,7 @@ def test_each_side_of_a_statement_is_sometimes_the_hidden_one() -> None:
     hidden = {
         piece.text
         for _ in range(200)
-        for piece in blank_exercise(PASSAGE, rng, True).prompt
+        for piece in blank_exercise([PASSAGE], rng, True).prompt
         if isinstance(piece, Hidden)
     }
     assert {"Ada Quill", "the smith of Orrin"} <= hidden
@@ -83,7 +83,7 @@ def test_each_side_of_a_statement_is_sometimes_the_hidden_one() -> None:
 
 def test_questions_ask_for_either_side() -> None:
     rng = random.Random(0)
-    questions = {question_exercise(PASSAGE, rng, True).question for _ in range(300)}
+    questions = {question_exercise([PASSAGE], rng, True).question for _ in range(300)}
     assert any("Ada" in question and "smith" not in question for question in questions)
     assert any("smith" in question and "Ada" not in question for question in questions)
 
@@ -92,7 +92,7 @@ def test_questions_ask_for_either_side() -> None:
 def test_every_text_has_something_to_hide(text: str) -> None:
     assert all(0 <= start < end <= len(text) for start, end in spans(text))
     rng = random.Random(0)
-    for exercise in (blank_exercise(text, rng, True), question_exercise(text, rng, True)):
+    for exercise in (blank_exercise([text], rng, True), question_exercise([text], rng, True)):
         assert exercise.answer
 
 

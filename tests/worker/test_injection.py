@@ -48,7 +48,7 @@ class Bench:
 
     def train(self, spec: TrainingSpec, *, on_progress: Callable[[Progress], None], **_: Any) -> None:
         self.specs.append(spec)
-        on_progress(Progress(1, 2, 1.0, 10.0, 50.0, 1.0, 0, 1))
+        on_progress(Progress(1, 2, 1.0, 27, 10.0, 50.0, 1.0, 0, 1))
         self.while_training()
         Path(spec.output, "adapter_config.json").write_text("{}")
         Path(spec.output, "adapter_model.safetensors").write_bytes(b"weights")

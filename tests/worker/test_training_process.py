@@ -13,7 +13,7 @@ from worker.spec import TrainingSpec
 from worker.training_process import Stopped, train
 
 PROGRESS = {
-    "step": 1, "steps": 4, "loss": 2.0, "tokens_per_second": 9.0, "percent": 25.0, "eta_seconds": 3.0,
+    "step": 1, "steps": 4, "loss": 2.0, "tokens": 27, "tokens_per_second": 9.0, "percent": 25.0, "eta_seconds": 3.0,
     "probes_passed": 0, "probes": 2,
 }  # fmt: skip
 

@@ -141,7 +141,7 @@ def test_events_come_once_and_in_order(store: Store) -> None:
     job_id = _post(store)
     lease = _claimed(store, job_id)
     jobs.advance(store, lease, JobStatus.TRAINING)
-    progress = Progress(1, 10, 2.5, 100.0, 10.0, 9.0, 0, 4)
+    progress = Progress(1, 10, 2.5, 480, 100.0, 10.0, 9.0, 0, 4)
     jobs.report(store, lease, progress)
     jobs.report(store, lease, replace(progress, step=2))
     found = jobs.events(store, job_id)

@@ -1,0 +1,1 @@
+"""The paper's comparison: how well passages go into the weights, asked in both directions."""

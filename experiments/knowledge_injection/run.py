@@ -1,0 +1,186 @@
+"""Trains one arm on one set and asks its test questions; a JSON line at every look, and a last one.
+
+    python -m experiments.knowledge_injection.run --base FOLDER --data FOLDER/name_description --arm ours --minutes 60
+
+The trainer is the one that jobs run. Looks on the way draw the curves and choose nothing: the last line is of the
+adapter that the recipe itself ended with, or that the budget left.
+"""
+
+import argparse
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.knowledge_injection import sets
+from experiments.knowledge_injection.arms import Arm, arms
+from knowledge.jobs import Progress
+from knowledge.probes import build_probes, score
+from knowledge.recipes import Recipe
+from worker import base_model, lora, probing, trainer
+from worker.demasking import ChatForm, chat_form
+from worker.spec import Lesson
+
+ANSWER_TOKENS = 64
+ASKED_AT_ONCE = 40
+
+
+class BudgetSpent(Exception):
+    """The minutes or tokens of a run are used up."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Most tokens and seconds of training, looks not counted. 0: no limit."""
+
+    tokens: int
+    seconds: float
+
+    def check(self, tokens: float, seconds: float) -> None:
+        """Raises `BudgetSpent`."""
+        if 0 < self.tokens <= tokens or 0 < self.seconds <= seconds:
+            raise BudgetSpent
+
+
+def main() -> None:
+    """Runs one arm."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.knowledge_injection.run", description=main.__doc__)
+    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    parser.add_argument("--data", required=True, type=Path, help="the set's folder")
+    parser.add_argument("--arm", default="ours", choices=sorted(arms()))
+    parser.add_argument("--passages", type=int, default=0, help="teach only the first so many")
+    parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
+    parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")
+    parser.add_argument("--look-minutes", type=float, default=5.0, help="minutes of training between looks")
+    parser.add_argument("--minutes", type=float, default=0.0, help="most minutes of training")
+    parser.add_argument("--tokens", type=int, default=0, help="most tokens of training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
+    parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
+    parser.add_argument("changes", nargs="*", help="recipe fields to change, as name=value")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    arm = arms()[arguments.arm]
+    if arm.recipe and arguments.changes:
+        arm = replace(arm, recipe=changed(arm.recipe, arguments.changes))
+    data = sets.read(arguments.data).part(arguments.passages, arguments.questions, arguments.seed)
+    run(arm, data, arguments)
+
+
+def run(arm: Arm, data: sets.InjectionSet, arguments: argparse.Namespace) -> None:
+    """Trains, looks on the way, asks everything at the end."""
+    model, tokenizer = base_model.load(arguments.base)
+    chat = chat_form(tokenizer)
+    about = {"arm": arm.name, "set": data.name, "passages": len(data.passages), "seed": arguments.seed}
+    some = data.part(0, arguments.look_questions, arguments.seed).questions
+    last = {"steps": 0, "tokens": 0, "seconds": 0.0, "loss": None}
+    asked: torch.nn.Module = model
+    if arm.recipe:
+        adapted = lora.attach(model, arm.recipe, None)
+        asked = adapted
+        looks = _Looks(arguments, lambda: columns(asked, chat, some), about)
+        lessons = tuple(
+            Lesson(f"passage-{number}", text, None, build_probes(text), new=True)
+            for number, text in enumerate(data.passages)
+        )
+        with contextlib.suppress(BudgetSpent):
+            trainer.train(adapted, chat, arm.recipe, lessons, arguments.seed, looks.see, arm.draw)
+        last = looks.last
+    found = answers(asked, chat, data.questions)
+    if arguments.answers:
+        rows = [
+            {**asdict(question), "answered": answer} for question, answer in zip(data.questions, found, strict=True)
+        ]
+        arguments.answers.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    scores = tabulate(data.questions, found)
+    print(json.dumps(about | {"kind": "end"} | last | {"columns": scores, "changes": arguments.changes}), flush=True)
+
+
+class _Looks:
+    """Follows the training: keeps its last figures, looks now and then, ends it when the budget is spent."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, look: Callable[[], dict[str, Any]], about: dict[str, object]
+    ) -> None:
+        self.last: dict[str, Any] = {}
+        self._budget = Budget(arguments.tokens, arguments.minutes * 60)
+        self._every = arguments.look_minutes * 60
+        self._look, self._about = look, about
+        self._begun, self._looking, self._next = time.monotonic(), 0.0, self._every
+
+    def see(self, progress: Progress) -> None:
+        """Takes the trainer's report of a step."""
+        whole = time.monotonic() - self._begun
+        seconds = whole - self._looking
+        self.last = {
+            "steps": progress.step,
+            "tokens": progress.tokens,
+            "seconds": round(seconds, 1),
+            "loss": round(progress.loss, 4),
+            "probes": f"{progress.probes_passed}/{progress.probes}",
+        }
+        if seconds >= self._next:
+            self._next += self._every
+            found = self._look()
+            self._looking += time.monotonic() - self._begun - whole
+            print(json.dumps(self._about | {"kind": "look"} | self.last | {"columns": found}), flush=True)
+        self._budget.check(progress.tokens, seconds)
+
+
+def columns(model: torch.nn.Module, chat: ChatForm, questions: tuple[sets.Question, ...]) -> dict[str, Any]:
+    """Asks the questions and scores them by column."""
+    return tabulate(questions, answers(model, chat, questions))
+
+
+def answers(model: torch.nn.Module, chat: ChatForm, questions: tuple[sets.Question, ...]) -> list[str]:
+    """Greedy answers in the questions' order; those of like length are asked together."""
+    order = sorted(range(len(questions)), key=lambda place: len(questions[place].text))
+    found = [""] * len(questions)
+    for start in range(0, len(order), ASKED_AT_ONCE):
+        places = order[start : start + ASKED_AT_ONCE]
+        given = probing.answers(model, chat, [questions[place].text for place in places], ANSWER_TOKENS)
+        for place, answer in zip(places, given, strict=True):
+            found[place] = answer
+    return found
+
+
+def tabulate(questions: tuple[sets.Question, ...], found: list[str]) -> dict[str, Any]:
+    """By column: how many questions, mean ROUGE-1 recall, share of answers that hold the wanted one whole."""
+    table: dict[str, Any] = {}
+    for column in sorted({question.column for question in questions}):
+        pairs = [(q.answer, given) for q, given in zip(questions, found, strict=True) if q.column == column]
+        table[column] = {
+            "questions": len(pairs),
+            "rouge1": round(sum(score(wanted, given) for wanted, given in pairs) / len(pairs), 3),
+            "exact": round(sum(holds(given, wanted) for wanted, given in pairs) / len(pairs), 3),
+        }
+    return table
+
+
+def holds(answer: str, wanted: str) -> bool:
+    """Whether the answer holds the wanted words, all and in order, case and punctuation aside."""
+    return f" {_plain(wanted)} " in f" {_plain(answer)} "
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+
+
+def changed(recipe: Recipe, changes: list[str]) -> Recipe:
+    """The recipe with the fields of `name=value` changed."""
+    types = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
+    pairs = [change.split("=") for change in changes]
+    values: dict[str, Any] = {
+        n: v == "True" if types[n] is bool else types[n](float(v)) if types[n] is int else types[n](v) for n, v in pairs
+    }
+    return replace(recipe, **values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+from inference.relevance import Index
+
+
+def test_a_score_is_a_share_between_nothing_and_all() -> None:
+    index = Index(["Marlowe Quist dives.", "Nobody dives.", "Marlowe sings."])
+    assert index.scores("Marlowe Quist")[0] == 1.0
+    assert 0 < index.scores("Marlowe Quist")[2] < 1
+    assert 1 not in index.scores("Marlowe Quist")
+
+
+def test_a_question_that_says_nothing_or_has_no_texts_scores_nothing() -> None:
+    assert Index(["Marlowe"]).scores("the of") == {}
+    assert Index([]).scores("Marlowe") == {}
+
+
+def test_a_rare_word_counts_more_than_a_common_one() -> None:
+    index = Index(["The lamp is red.", "The lamp is blue.", "The lamp is old."])
+    scores = index.scores("Which lamp is blue?")
+    assert scores[1] > scores[0] == scores[2]
