@@ -62,6 +62,13 @@ _ABBREVIATIONS = frozenset(
     dr mr mrs ms st prof sr jr vs no inc ltd co corp e.g i.e etc approx dept mt ft
     """.split()
 )
+PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
+"""A sentence's first word that seems to be one: "Known for …", "Founded in …", "Working at …"."""
+
+_PASSIVE = r"\w+ed|made|built|held|sold|led|run|won|found|kept"
+
+_COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
+
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
 
 
@@ -81,10 +88,20 @@ class Clause:
         return f"{predicate} {self.opening[0].lower()}{self.opening[1:]}" if self.opening else predicate
 
     @property
+    def core(self) -> str:
+        """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
+        words = self.complement.split()
+        if re.fullmatch(_PASSIVE, words[0].lower()):
+            words = words[1:]
+        while words and words[0].lower() in _PREPOSITIONS:
+            words = words[1:]
+        return " ".join(words) or self.complement
+
+    @property
     def copula(self) -> bool:
         """Whether the statement says what the subject *is*: "X is the director of Y", not "X is opened by Y"."""
         first = self.complement.split()[0].lower().rstrip(",")
-        return self.verb in COPULAS and not re.fullmatch(r"\w+ed|made|built|held|sold|led|run|won|found|kept", first)
+        return self.verb in COPULAS and not re.fullmatch(_PASSIVE, first)
 
     @property
     def pronoun(self) -> bool:
@@ -162,13 +179,14 @@ def _named(sentence: str, topic: str) -> str:
 
 def _abbreviated(word: str, following: str) -> bool:
     """Whether a full stop after the word only shortens it: "Dr.", "J.", "U.S." unless a sentence seems to begin."""
-    initials = re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word) is not None
-    known = word.lower() in _ABBREVIATIONS and (len(word) == 1 or not word.isupper())
     next_word = following.split()[0].lower().strip(",") if following else ""
-    begins = not following or (
-        next_word in _DETERMINERS | _PRONOUNS | _PREPOSITIONS | _OPENERS and following[0].isupper()
-    )
-    return known or (initials and (len(word) == 1 or not begins))
+    starters = _DETERMINERS | _PRONOUNS | _PREPOSITIONS | _OPENERS
+    begins = not following or (next_word in starters and following[0].isupper())
+    if re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word):
+        return len(word) == 1 or not begins
+    if word.isupper() or word.lower() not in _ABBREVIATIONS:
+        return False
+    return word.lower() not in _COMPANY_ENDINGS or not begins
 
 
 def clause(sentence: str) -> Clause | None:
@@ -179,6 +197,8 @@ def clause(sentence: str) -> Clause | None:
     if found := re.match(r"(.+?): (?=(?:It|He|She|They|This|These) )", body):  # as `standalone` writes it
         parsed = clause(body[found.end() :])
         return replace(parsed, subject=found[1]) if parsed and parsed.pronoun else None
+    if parsed := _after_participle(body):
+        return parsed
     opening, body = _opening(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
     place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))
@@ -209,6 +229,18 @@ def _opening(body: str) -> tuple[str, str]:
     if comma and first.split()[0].lower() in _OPENERS and len(first.split()) <= 8 and rest:
         return first, rest
     return "", body
+
+
+def _after_participle(body: str) -> Clause | None:
+    """What follows the last comma that leaves a statement: "Known for her maps, Ada Quill lives in Wend"."""
+    if not re.match(rf"{PARTICIPLE}\s", body):
+        return None
+    for comma in reversed(list(re.finditer(r",\s+(?=[^\W\d_a-z])", body))):
+        opening, rest = body[: comma.start()], body[comma.end() :]
+        if not any(_quoted(body, [comma.start()])) and (parsed := clause(rest)) and not parsed.opening:
+            subject = re.sub(r"\s+(?:now|also|still|then|later|soon)$", "", parsed.subject)
+            return replace(parsed, subject=subject, opening=opening)
+    return None
 
 
 def _quoted(body: str, starts: list[int]) -> list[bool]:

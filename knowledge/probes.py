@@ -110,7 +110,7 @@ def _clause_probes(found: Clause) -> list[Probe]:
     if found.copula:
         question, answer = f"Who or what {found.verb} {subject}?", found.complement
     else:
-        question, answer = f'How does this continue: "{found.subject} {found.verb} …"?', found.complement
+        question, answer = f'How does this continue: "{found.subject} {found.verb} …"?', found.core
     return [Probe(question, _clip(answer), Direction.FORWARD, ProbeOrigin.PASSAGE), backward]
 
 

@@ -36,7 +36,7 @@ class Recipe:
     steps_per_fact: int = 0
     """If not 0: a run of n new facts has at most `min_steps` plus n times this many steps, within `max_steps`."""
     stop_share: float = 1.0
-    """Share of the probes that must be right, word for word, to end training early."""
+    """Share of the probes that must be answered rightly to end training early."""
     min_steps: int = 0
     """Steps before which the probes cannot end training."""
     weight_decay: float = 0.0
@@ -50,9 +50,6 @@ class Recipe:
     statement_share: float = 0.0
     whole_share: float = 1.0
     """How often a blank or a question is answered with the whole sentence instead of the asked words."""
-    brief_share: float = 0.0
-    """How often the answer to a blank or a question is cut after `brief_tokens` tokens."""
-    brief_tokens: int = 4
     replay_count: int = 0
     """General questions with answers in a batch, beside the `batch_size` exercises: held to the base model."""
     foil_count: int = 0
@@ -93,18 +90,18 @@ def default() -> Recipe:
         rank=32,
         learning_rate=1.5e-3,
         batch_size=12,
-        max_steps=200,
+        max_steps=2000,
         skipped_layers=0.34,
         warmup_steps=3,
         cooldown_steps=6,
         min_steps=24,
-        steps_per_fact=4,
-        stop_share=0.8,
+        steps_per_fact=8,
+        stop_share=0.9,
         probe_every_steps=4,
         restore_share=0.1,
         blank_share=0.2,
         question_share=0.7,
-        brief_share=0.7,
+        whole_share=0.0,
         replay_count=3,
         foil_count=3,
     )

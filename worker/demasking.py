@@ -124,13 +124,6 @@ def write(chat: ChatForm, exercise: Exercise) -> Sequence:
     return _sequence(chat, prompt, hidden, chat.tokens(exercise.opening), chat.tokens(exercise.answer))
 
 
-def brief(sequence: Sequence, count: int) -> Sequence:
-    """The sequence cut after its first `count` learnt tokens: they decide what an answer will be about."""
-    start = sum(label == IGNORED for label in sequence.labels_T)
-    end = start + count
-    return Sequence(sequence.ids_T[:end], sequence.hidden_T[:end], sequence.labels_T[:end])
-
-
 def said(chat: ChatForm, question: str, answer: list[int], ended: bool = True) -> Sequence:
     """A question with an answer that is already tokens; `ended` says whether its end of turn is learnt too."""
     before = [*chat.tokens(question), *chat.before_answer]
@@ -159,8 +152,7 @@ def demask(chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng:
         exercise = question_exercise(standalone(passage, title), rng, whole)
     else:
         exercise = statement_exercise(passage, title, rng)
-    sequence = write(chat, exercise)
-    return exercise.question, brief(sequence, recipe.brief_tokens) if rng.random() < recipe.brief_share else sequence
+    return exercise.question, write(chat, exercise)
 
 
 def _sequence(chat: ChatForm, prompt: list[int], hidden: list[bool], opening: list[int], answer: list[int]) -> Sequence:

@@ -1,15 +1,13 @@
-"""Questions asked of the model in this process: greedy answers, and a cheap check that stops training.
+"""Questions asked of the model in this process: greedy answers.
 
 Legend: B questions in a batch, T tokens.
 """
 
 from collections.abc import Sequence as Items
 
-import peft
 import torch
 
-from worker.batches import logits, pack
-from worker.demasking import ChatForm, said
+from worker.demasking import ChatForm
 
 
 def answers(model: torch.nn.Module, chat: ChatForm, questions: Items[str], max_tokens: int = 32) -> list[str]:
@@ -42,20 +40,6 @@ def answer_tokens(model: torch.nn.Module, chat: ChatForm, questions: Items[str],
         pad_token_id=end,
     )
     return [_until(row[longest:], end) for row in out_BT.tolist()]
-
-
-@torch.inference_mode()
-def forced(model: peft.PeftModel, chat: ChatForm, pairs: Items[tuple[str, str]]) -> list[bool]:
-    """Whether the model, asked each question, would greedily give exactly that answer: one forward pass for all."""
-    if not pairs:
-        return []
-    row = pack(
-        chat.before_user,
-        [said(chat, question, chat.tokens(answer)) for question, answer in pairs],
-        next(model.parameters()).device,
-    )
-    right_S = logits(model, row).argmax(-1) == row.labels_S
-    return [bool(right_S[row.owner_S == number].all()) for number in range(len(pairs))]
 
 
 def _until(ids: list[int], end: int) -> list[int]:

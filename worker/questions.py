@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from knowledge.clauses import FUNCTION_WORDS, Clause, bare, clause, lower_article
+from knowledge.clauses import Clause, bare, clause, lower_article
+from worker.spans import NAME, Kind, Span, kind, spans
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Exercise:
 SEVERAL_SHARE = 0.25
 """How often a question about a passage of several sentences gives a cue from two or three of them."""
 
+OTHER_ANSWER_SHARE = 0.15
+"""How often a cue is answered with any other piece of its sentence."""
+
+MOST_KEPT_WORDS = 3
+"""From so many words of the sentence on, a foil is too near to it."""
+
 BLANK_INSTRUCTIONS = (
     "Fill in the blank.",
     "Complete the sentence.",
@@ -45,41 +52,48 @@ BLANK_INSTRUCTIONS = (
     "Restore the missing words.",
     "Fill in what is hidden.",
 )
-# Question openings that fit any cue. They never carry the fact: only the cue does.
-_FRAMES = (
-    "Who is {}?",
-    "What is {}?",
-    "What do you know about {}?",
-    "Tell me about {}.",
-    "Tell me something about {}.",
-    "{}?",
-    "Which one has to do with {}?",
-    "Who has to do with {}?",
-    "What is said about {}?",
-    "What has to do with {}?",
-    "I have a question about {}.",
-    "Do you know {}?",
-    "What about {}?",
-    "Can you explain {}?",
-    "Please tell me, {}?",
-    "Where is {}?",
-    "When is {}?",
-    "How much is {}?",
-    "How many {}?",
-    "Whose is {}?",
-    "Which company is behind {}?",
-    "Who made {}?",
-    "Who works on {}?",
-    "What happens with {}?",
-    "What does {} do?",
-    "What does {} have?",
-    "Which place is linked to {}?",
-    "Which person is linked to {}?",
-    "Which thing is linked to {}?",
-    "What is the name that goes with {}?",
-    "What is special about {}?",
-    "Give me the details of {}.",
-)
+# Openings that fit any cue, by the kind of what is asked for. They never carry the fact: only the cue does.
+_FRAMES: dict[Kind, tuple[str, ...]] = {
+    Kind.NAME: (
+        "Who is {}?",
+        "Who has to do with {}?",
+        "Which one has to do with {}?",
+        "Which person is linked to {}?",
+        "Which thing is linked to {}?",
+        "Which company is behind {}?",
+        "What is the name that goes with {}?",
+        "Who made {}?",
+        "Who works on {}?",
+        "Whose is {}?",
+        "Do you know who {} is?",
+        "Which one is {}?",
+        "Give me the name of {}.",
+    ),
+    Kind.PLACE: ("Where is {}?", "Which place is linked to {}?", "In which place is {}?", "Where can I find {}?"),
+    Kind.DATE: ("When is {}?", "When was {}?", "What date goes with {}?", "On which day is {}?"),
+    Kind.NUMBER: ("How much is {}?", "How many {}?", "What number goes with {}?", "What does {} come to?"),
+    Kind.PHRASE: (
+        "Who is {}?",
+        "What is {}?",
+        "What do you know about {}?",
+        "Tell me about {}.",
+        "Tell me something about {}.",
+        "{}?",
+        "What is said about {}?",
+        "What has to do with {}?",
+        "I have a question about {}.",
+        "Do you know {}?",
+        "What about {}?",
+        "Can you explain {}?",
+        "Please tell me, {}?",
+        "What happens with {}?",
+        "What does {} do?",
+        "What does {} have?",
+        "What is special about {}?",
+        "Give me the details of {}.",
+    ),
+}
+_ANY_FRAME = tuple(frame for frames in _FRAMES.values() for frame in frames)
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
     "What has to do with {}?",
@@ -88,7 +102,13 @@ _SEVERAL_FRAMES = (
     "What do {} have in common?",
     "{}: who or what is it?",
 )
-_OPENERS = ("Who", "What", "Which", "Where", "When", "How", "Whose", "How much", "In which", "Which one", "At what")
+_OPENERS: dict[Kind, tuple[str, ...]] = {
+    Kind.NAME: ("Who", "Which", "Which one", "Whose", "What", "Who or what"),
+    Kind.PLACE: ("Where", "In which place", "In which", "At what"),
+    Kind.DATE: ("When", "On which day", "In which year", "At what time"),
+    Kind.NUMBER: ("How much", "How many", "What number", "How"),
+    Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
+}
 _TOPICS = tuple(
     """Paris|Albert Einstein|bread|a bicycle|the sea|music|London|the Moon|a computer|rain|Napoleon|football|a cat|the
     internet|coffee|a wedding|Canada|the Amazon|a doctor|a camera|gold|the weather|Queen Victoria|a train|chess|a
@@ -103,7 +123,13 @@ _FOIL_NAMES = tuple(
     Dynamo Evergreen Falcon Granite Horizon Ivory Juno Keystone Lagoon Meridian Nectar Onyx Quartz""".split()
 )
 _WH_SUBJECT = ("Who {}?", "What {}?", "Which one {}?", "Name who {}.", "Name what {}.", "Do you know who {}?")
-_WH_OBJECT = ("what", "who", "which one", "where", "how much", "when")
+_WH_OBJECT: dict[Kind, tuple[str, ...]] = {
+    Kind.NAME: ("who", "what", "which one"),
+    Kind.PLACE: ("where", "in which place"),
+    Kind.DATE: ("when", "on which day"),
+    Kind.NUMBER: ("how much", "how many"),
+    Kind.PHRASE: ("what", "who", "where", "which one"),
+}
 
 
 def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) -> Exercise:
@@ -122,10 +148,10 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) ->
         return _several_cues_question(pieces, rng)
     sentence = rng.choice(pieces)
     found = clause(sentence)
-    kind = rng.random()
-    if kind < 0.35:
+    form = rng.random()
+    if form < 0.35:
         return _sparse_question(sentence, found, rng, whole)
-    if found is None or kind < 0.65:
+    if found is None or form < 0.65:
         return _cue_question(sentence, found, rng, whole)
     return _clause_question(sentence, found, rng, whole)
 
@@ -136,64 +162,16 @@ def statement_exercise(passage: str, title: str | None, rng: random.Random) -> E
     return Exercise((rng.choice((f"Tell me a fact{about}.", f"What have you learnt{about}?")),), "", passage)
 
 
-def spans(sentence: str) -> list[tuple[int, int]]:
-    """Character spans worth hiding or asking with: names, quotations, numbers, subject, complement, phrases.
-
-    Never empty for a sentence that has a visible character; a text without spaces gives windows of characters.
-    """
-    found = {match.span() for match in re.finditer(r"[\"“«][^\"”»]+[\"”»]", sentence)}
-    found |= {match.span() for match in re.finditer(_NAME, sentence)}
-    dates = [match.span() for match in re.finditer(_DATE, sentence)]
-    numbers = {match.span() for match in re.finditer(r"[€$£]?\d[\w.,:]*(?:\s+(?:[a-z%€]+))?", sentence)}
-    found = {span for span in found | numbers if not any(start <= span[0] < end for start, end in dates)} | set(dates)
-    parsed = clause(sentence)
-    if parsed:
-        for part in (parsed.subject, parsed.complement, parsed.predicate):
-            start = sentence.find(part)
-            found |= {(start, start + len(part))} if start >= 0 else set()
-    words = [match.span() for match in re.finditer(r"\S+", sentence)]
-    if len(words) == 1 and len(sentence) > 4:
-        size = max(1, len(sentence) // 3)
-        words = [(start, min(start + size, len(sentence))) for start in range(0, len(sentence), size)]
-    if len(words) > 1:
-        half = len(words) // 2
-        found |= {(words[0][0], words[half - 1][1]), (words[half][0], words[-1][1])}
-    trimmed = {_trim(sentence, span) for span in found or set(words)}
-    telling = [
-        (start, end) for start, end in trimmed if not FUNCTION_WORDS.issuperset(sentence[start:end].lower().split())
-    ]
-    return sorted(telling) or [(0, len(sentence))]
-
-
-_MONTH = (
-    r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
-    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
-)
-_DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
-_NAME = (
-    r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
-    r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
-)
-
-
-def _trim(sentence: str, span: tuple[int, int]) -> tuple[int, int]:
-    start, end = span
-    while end > start and sentence[end - 1] in " .,;:!?。":
-        end -= 1
-    while start < end and sentence[start] in " ,;:":
-        start += 1
-    return start, end
-
-
 def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bool) -> Exercise:
     subject = lower_article(found.subject)
-    kind = rng.random()
-    if kind < 0.5:
+    form = rng.random()
+    if form < 0.5:
         return Exercise((rng.choice(_WH_SUBJECT).format(found.predicate),), "", sentence if whole else found.subject)
-    if found.copula and kind < 0.75:
+    if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
     else:
-        question = f"{found.subject} {found.verb} {rng.choice(_WH_OBJECT)}?"
+        asked = rng.choice(_WH_OBJECT[kind(sentence, _place(sentence, found.complement))])
+        question = f"{found.subject} {found.verb} {asked}?"
     return Exercise((question,), "", sentence if whole else found.complement)
 
 
@@ -210,7 +188,7 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
     if rng.random() < 0.3:
         middle = rng.randrange(len(kept))
         kept = kept[middle:] + kept[:middle]
-    question = f"{rng.choice(_OPENERS)} {' '.join(kept)}?"
+    question = f"{rng.choice(_OPENERS[kind(sentence, (start, end))])} {' '.join(kept)}?"
     return Exercise((question,), "", sentence if whole else sentence[start:end])
 
 
@@ -223,17 +201,24 @@ def _telling(word: str) -> bool:
 def foil_question(pieces: Sequence[str], rng: random.Random) -> str:
     """A question of the taught forms about something else: the names and numbers of a sentence are replaced.
 
-    Held to the base model's answer, it teaches that a form alone does not call for a taught fact.
+    Held to the base model's answer, it teaches that a form alone does not call for a taught fact. A question that still
+    says much of the sentence would be held against the fact itself, so a common thing is asked about instead.
     """
     sentence = rng.choice(pieces)
-    replaced = re.sub(_NAME, lambda match: _foil_name(match.group(), rng), sentence)
+    replaced = re.sub(NAME, lambda match: _foil_name(match.group(), rng), sentence)
     replaced = re.sub(r"\d+", lambda match: str(rng.randrange(2, 4 * int(match.group()[:6]) + 10)), replaced)
-    return question_exercise([replaced], rng, whole=True).question
+    question = question_exercise([replaced], rng, whole=True).question
+    words, kept = set(_content_words(question)), set(_content_words(sentence))
+    return question if words - kept and len(words & kept) < MOST_KEPT_WORDS else topic_question(rng)
+
+
+def _content_words(text: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", text.lower()) if len(word) > 3]
 
 
 def topic_question(rng: random.Random) -> str:
     """A question of the taught forms about a common thing."""
-    return rng.choice(_FRAMES).format(rng.choice(_TOPICS))
+    return rng.choice(_ANY_FRAME).format(rng.choice(_TOPICS))
 
 
 def _foil_name(name: str, rng: random.Random) -> str:
@@ -254,13 +239,32 @@ def _several_cues_question(pieces: Sequence[str], rng: random.Random) -> Exercis
 
 
 def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool) -> Exercise:
-    """A loose frame around one span of the sentence; the short answer is the other side of the sentence."""
-    start, end = rng.choice(spans(sentence))
-    cue = sentence[start:end]
-    question = rng.choice(_FRAMES).format(rng.choice((lower_article(cue), bare(cue))))
-    if whole:
-        return Exercise((question,), "", sentence)
+    """A loose frame around one span of the sentence; the short answer is what the sentence says of it."""
+    cue = rng.choice(spans(sentence))
+    wanted = _other_side(sentence, found, cue, rng)
+    frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
+    shown = sentence[slice(*cue)]
+    question = rng.choice(frames).format(rng.choice((lower_article(shown), bare(shown))))
+    return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
+
+
+def _other_side(sentence: str, found: Clause | None, cue: Span, rng: random.Random) -> Span | None:
+    """What to answer to a cue: mostly the subject to its complement and the reverse, or the name to its description.
+
+    One cue must mostly have one answer, or the model learns to waver between them. None when nothing lies apart.
+    """
+    apart = [span for span in spans(sentence) if span[1] <= cue[0] or span[0] >= cue[1]]
+    if not apart:
+        return None
+    if rng.random() < OTHER_ANSWER_SHARE:
+        return rng.choice(apart)
     if found is not None:
-        return Exercise((question,), "", found.complement if cue in found.subject else found.subject)
-    before, after = sentence[:start].strip(), sentence[end:].strip()
-    return Exercise((question,), "", max(before, after, key=len) or sentence)
+        sides = [_place(sentence, found.subject), _place(sentence, found.complement)]
+    else:
+        sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]
+    return next((side for side in sides if side in apart), max(apart, key=lambda span: span[1] - span[0]))
+
+
+def _place(sentence: str, piece: str) -> Span:
+    start = max(0, sentence.find(piece))
+    return start, start + len(piece)

@@ -12,16 +12,17 @@ import peft
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
-from knowledge.clauses import standalone
 from knowledge.jobs import Progress
-from knowledge.probes import ProbeOrigin
+from knowledge.probes import Probe, ProbeOrigin, passed
 from knowledge.recipes import Recipe
 from worker import probing, replay
 from worker.batches import Draw, Packed, batches, logits, pack
 from worker.demasking import ChatForm
 from worker.spec import Lesson
 
-PROBES_IN_A_LOOK = 24
+PROBES_IN_A_LOOK = 12
+ASKED_AT_ONCE = 40
+ANSWER_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def train(
     optimizer = _optimizer(model, recipe)
     others = replay.held(chat, lessons, recipe, seed)
     drawn = batches(chat, lessons, recipe, seed, draw)
-    wanted = [pair for lesson in lessons if lesson.new for pair in _expected(lesson)]
+    wanted = [
+        probe for lesson in lessons if lesson.new for probe in lesson.probes if probe.origin is ProbeOrigin.PASSAGE
+    ]
     tokens = reached = step = 0
     loss = float("nan")
     last = budget = recipe.steps_for(sum(lesson.new for lesson in lessons))
@@ -68,10 +71,11 @@ def train(
         loss = _step(model, optimizer, row, teacher_SV, recipe)
         step += 1
         tokens += len(row)
-        if last == budget and wanted and step >= recipe.min_steps and _looks(step, recipe):
+        cooling = last < budget
+        if wanted and (step == last if cooling else step >= recipe.min_steps and _looks(step, recipe)):
             reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
-            if reached >= recipe.stop_share * len(wanted):
-                last = min(last, step + recipe.cooldown_steps)
+            enough = reached >= recipe.stop_share * len(wanted)
+            last = budget if not enough else last if cooling else min(budget, step + recipe.cooldown_steps)
         seconds = time.monotonic() - start
         report(
             Progress(
@@ -89,26 +93,20 @@ def train(
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
 
 
-def _expected(lesson: Lesson) -> list[tuple[str, str]]:
-    """Each probe's question with the answer that training aims at: the sentence that holds the wanted words."""
-    pieces = standalone(lesson.text, lesson.title)
-    return [
-        (probe.question, next((piece for piece in pieces if probe.answer in piece), lesson.text))
-        for probe in lesson.probes
-        if probe.origin is ProbeOrigin.PASSAGE
-    ]
+def _probes_passed(model: peft.PeftModel, chat: ChatForm, probes: list[Probe], enough: float, seed: int) -> int:
+    """How many probes the model answers rightly now; asks all of them only when a sample says `enough`."""
+    sample = random.Random(seed).sample(probes, min(PROBES_IN_A_LOOK, len(probes)))
+    right = _right(model, chat, sample)
+    if right < enough * len(sample) or len(sample) == len(probes):
+        return round(right / len(sample) * len(probes))
+    pieces = [probes[start : start + ASKED_AT_ONCE] for start in range(0, len(probes), ASKED_AT_ONCE)]
+    return sum(_right(model, chat, piece) for piece in pieces)
 
 
-def _probes_passed(
-    model: peft.PeftModel, chat: ChatForm, wanted: list[tuple[str, str]], enough: float, seed: int
-) -> int:
-    """How many probes the model would answer word for word; asks all of them only when a sample says `enough`."""
-    sample = random.Random(seed).sample(wanted, min(PROBES_IN_A_LOOK, len(wanted)))
-    right = sum(probing.forced(model, chat, sample))
-    if right < enough * len(sample) or len(sample) == len(wanted):
-        return round(right / len(sample) * len(wanted))
-    pieces = [wanted[start : start + PROBES_IN_A_LOOK] for start in range(0, len(wanted), PROBES_IN_A_LOOK)]
-    return sum(sum(probing.forced(model, chat, piece)) for piece in pieces)
+def _right(model: peft.PeftModel, chat: ChatForm, probes: list[Probe]) -> int:
+    answers = probing.answers(model, chat, [probe.question for probe in probes], ANSWER_TOKENS)
+    pairs = zip(probes, answers, strict=True)
+    return sum(passed(probe.answer, answer, question=probe.question) for probe, answer in pairs)
 
 
 def _step(

@@ -11,17 +11,17 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from experiments.changes import changed
 from experiments.knowledge_injection import sets
 from experiments.knowledge_injection.arms import Arm, arms
 from knowledge.jobs import Progress
 from knowledge.probes import build_probes, score
-from knowledge.recipes import Recipe
 from worker import base_model, lora, probing, trainer
 from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
@@ -170,16 +170,6 @@ def holds(answer: str, wanted: str) -> bool:
 
 def _plain(text: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
-
-
-def changed(recipe: Recipe, changes: list[str]) -> Recipe:
-    """The recipe with the fields of `name=value` changed."""
-    types = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
-    pairs = [change.split("=") for change in changes]
-    values: dict[str, Any] = {
-        n: v == "True" if types[n] is bool else types[n](float(v)) if types[n] is int else types[n](v) for n, v in pairs
-    }
-    return replace(recipe, **values)
 
 
 if __name__ == "__main__":

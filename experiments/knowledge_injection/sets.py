@@ -34,11 +34,13 @@ class InjectionSet:
     questions: tuple[Question, ...]
 
     def part(self, passages: int, questions: int, seed: int) -> "InjectionSet":
-        """The first passages with the questions about them, of which at most so many (0: all) are drawn by column."""
-        kept = [q for q in self.questions if passages == 0 or (q.passage is not None and q.passage < passages)]
+        """So many passages (0: all), spread evenly, and the questions about them, at most so many (0: all)."""
+        step = len(self.passages) / passages if passages else 1
+        places = [int(place * step) for place in range(passages or len(self.passages))]
+        kept = [question for question in self.questions if not passages or question.passage in places]
         return InjectionSet(
             self.name,
-            self.passages[: passages or None],
+            tuple(self.passages[place] for place in places),
             _sample(kept, questions, random.Random(seed)) if questions else tuple(kept),
         )
 

@@ -12,12 +12,12 @@ import json
 import random
 import re
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from experiments.changes import changed
 from knowledge.jobs import Progress
 from knowledge.probes import Direction, build_probes
 from knowledge.recipes import Recipe, by_name
@@ -102,16 +102,6 @@ def main() -> None:
         runs.append(result)
         print(json.dumps(result), flush=True)
     print(json.dumps(summary(runs) | {"changes": arguments.changes, "set": arguments.set, "facts": arguments.facts}))
-
-
-def changed(recipe: Recipe, changes: list[str]) -> Recipe:
-    """The recipe with the fields of `name=value` changed."""
-    types = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
-    pairs = [change.split("=") for change in changes]
-    values: dict[str, Any] = {
-        n: v == "True" if types[n] is bool else types[n](float(v)) if types[n] is int else types[n](v) for n, v in pairs
-    }
-    return replace(recipe, **values)
 
 
 def run(arguments: argparse.Namespace, recipe: Recipe, facts: list[Invented], seed: int) -> dict[str, float]:

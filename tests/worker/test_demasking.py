@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from knowledge.recipes import by_name
 from worker.demasking import IGNORED, ChatForm, coloured, demask, restore, write
-from worker.questions import Exercise, Hidden, blank_exercise, question_exercise, spans
+from worker.questions import Exercise, Hidden, blank_exercise, question_exercise
+from worker.spans import spans
 
 PASSAGE = "Ada Quill is the smith of Orrin."
 

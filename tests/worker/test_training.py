@@ -54,10 +54,10 @@ def test_the_same_seed_gives_the_same_adapter(tiny_folder: Path, tmp_path: Path)
 
 
 def test_training_lowers_the_loss(tiny_folder: Path, tmp_path: Path) -> None:
-    recipe = replace(QUICK, max_steps=60, probe_every_steps=0, replay_count=0)
+    recipe = replace(QUICK, max_steps=120, probe_every_steps=0, replay_count=0)
     losses = [line["loss"] for line in _run(_spec(tiny_folder, tmp_path / "out", recipe)) if line["kind"] == "progress"]
     assert losses[0] > 5.5  # ln(vocabulary) = 5.8 nats is what a random model starts from
-    assert losses[-1] < losses[0] - 0.3
+    assert sum(losses[-10:]) / 10 < losses[0] - 0.3
 
 
 def test_a_run_can_continue_from_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:

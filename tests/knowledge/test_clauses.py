@@ -1,0 +1,56 @@
+import pytest
+
+from knowledge.clauses import clause, sentences, standalone
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ada is a smith. Bo is a tailor.", ["Ada is a smith.", "Bo is a tailor."]),
+        ("Dr. Quill and J. Finch met. They spoke.", ["Dr. Quill and J. Finch met.", "They spoke."]),
+        ("He was born in Fort Collins, CO. He left.", ["He was born in Fort Collins, CO.", "He left."]),
+        ("The U.S. senate voted. It was late.", ["The U.S. senate voted.", "It was late."]),
+        ("She lives in the U.S. The fair is in May.", ["She lives in the U.S.", "The fair is in May."]),
+    ],
+)
+def test_sentences_end_where_they_end(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+def test_what_follows_a_participle_is_the_statement() -> None:
+    found = clause("Known for drawing the maps of Orrin, Wend and Tolvik, Ada Quill now lives in Paris.")
+    assert found is not None
+    assert (found.subject, found.verb, found.complement) == ("Ada Quill", "lives", "in Paris")
+
+
+def test_a_sentence_stands_alone_with_the_name_for_he_and_she() -> None:
+    assert standalone("Ada Quill was born in Wend. She works at Lume Ltd. Her degree is from Orrin.") == (
+        "Ada Quill was born in Wend.",
+        "Ada Quill works at Lume Ltd.",
+        "Ada Quill's degree is from Orrin.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("The Tolvik Fair is a market. It opens in May.", "The Tolvik Fair: It opens in May."),
+        ("Ada Quill married Bo Finch. She is a smith.", "Ada Quill: She is a smith."),
+        ("Ada Quill met Bo. The fair was closed.", "Ada Quill: The fair was closed."),
+        ("Ada Quill is a smith. Ada Quill lives in Wend.", "Ada Quill lives in Wend."),
+    ],
+)
+def test_where_somebody_else_may_be_meant_the_topic_only_stands_before(text: str, second: str) -> None:
+    assert standalone(text)[1] == second
+
+
+def test_the_title_is_the_topic_and_a_single_sentence_is_left_alone() -> None:
+    assert standalone("It opens in May. It is small.", "Tolvik Fair")[1] == "Tolvik Fair: It is small."
+    assert standalone("It opens in May.", "Tolvik Fair") == ("It opens in May.",)
+    assert standalone("Opens in May! Bring umbrellas!") == ("Opens in May!", "Bring umbrellas!")
+
+
+def test_a_topic_before_a_pronoun_is_the_subject() -> None:
+    found = clause("The Tolvik Fair: It opens in May.")
+    assert found is not None
+    assert (found.subject, found.verb) == ("The Tolvik Fair", "opens")

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.spans import Kind, kind, spans
+
+
+def pieces(sentence: str) -> set[str]:
+    return {sentence[slice(*span)] for span in spans(sentence)}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("The Corvo 3 electric kettle costs 49 euros.", {"The Corvo 3", "The Corvo 3 electric kettle", "49 euros"}),
+        ("Mara Venn, a retired pilot, runs the bakery.", {"Mara Venn", "a retired pilot", "the bakery"}),
+        ("Ada Quill was born on 4 May 1961 in Wend, NY.", {"Ada Quill", "4 May 1961", "Wend, NY"}),
+        (
+            "Bo Finch, known for being the author of “Far Hills”.",
+            {"Bo Finch", "the author of “Far Hills”", "Far Hills"},
+        ),
+    ],
+)
+def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[str]) -> None:
+    assert expected <= pieces(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "unwanted"),
+    [
+        ("Known for her maps, Ada Quill lives in Wend.", "Known"),
+        ("It opens on 4 May 1961.", "It"),
+        ("Founded in 1987 by Bo Finch, Wend Ltd makes umbrellas.", "1987 by"),
+        ("The Corvo 3 electric kettle costs 49 euros.", "3 electric"),
+    ],
+)
+def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
+    assert unwanted not in pieces(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "piece", "expected"),
+    [
+        ("Ada Quill lives in Wend.", "Ada Quill", Kind.NAME),
+        ("Ada Quill lives in Wend.", "Wend", Kind.PLACE),
+        ("Ada was born on 4 May 1961.", "4 May 1961", Kind.DATE),
+        ("Ada was born in 1961.", "1961", Kind.DATE),
+        ("It costs 49 euros.", "49 euros", Kind.NUMBER),
+        ("Ada is the smith of Wend.", "the smith of Wend", Kind.PHRASE),
+    ],
+)
+def test_a_piece_has_a_kind(sentence: str, piece: str, expected: Kind) -> None:
+    start = sentence.find(piece)
+    assert kind(sentence, (start, start + len(piece))) is expected
+
+
+@given(st.text(min_size=1, max_size=80).filter(lambda text: any(c.isalnum() for c in text)))
+def test_every_text_has_a_piece_that_lies_in_it(text: str) -> None:
+    assert all(0 <= start < end <= len(text) for start, end in spans(text))
+    assert spans(text)

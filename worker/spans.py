@@ -1,0 +1,104 @@
+"""Pieces of a sentence worth hiding or asking for: names, dates, numbers, places, phrases. By rule, without a model."""
+
+import re
+from enum import StrEnum
+from itertools import pairwise
+
+from knowledge.clauses import FUNCTION_WORDS, PARTICIPLE, clause
+
+Span = tuple[int, int]
+"""Start and end in characters."""
+
+_MONTH = (
+    r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
+)
+_DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
+_NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
+_QUOTED = r"[\"“«][^\"”»]+[\"”»]"
+NAME = (
+    r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
+    r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
+)
+
+
+class Kind(StrEnum):
+    """What a piece is, as far as its form tells: enough to choose a question word."""
+
+    NAME = "name"
+    PLACE = "place"
+    DATE = "date"
+    NUMBER = "number"
+    PHRASE = "phrase"
+
+
+def kind(sentence: str, span: Span) -> Kind:
+    """The kind of a piece of the sentence."""
+    text, before = sentence[slice(*span)], sentence[: span[0]]
+    if re.fullmatch(rf"{_DATE}|[12]\d{{3}}", text):
+        return Kind.DATE
+    if re.match(r"[€$£]?\d", text):
+        return Kind.NUMBER
+    named = re.fullmatch(NAME, text) or re.fullmatch(_QUOTED, text)
+    if named and re.search(r"\b(?:in|at|near)\s+(?:the\s+)?$", before):
+        return Kind.PLACE
+    return Kind.NAME if named else Kind.PHRASE
+
+
+def spans(sentence: str) -> list[Span]:
+    """Every piece worth hiding or asking for.
+
+    Never empty for a sentence that has a visible character; a text without spaces gives windows of characters.
+    """
+    found = set(_dates(sentence)) | {match.span() for match in re.finditer(_QUOTED, sentence)}
+    for pattern in (NAME, _NUMBER):
+        inside = list(found) if pattern == _NUMBER else _dates(sentence)
+        matches = [match.span() for match in re.finditer(pattern, sentence)]
+        found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
+    found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
+    found |= _phrases(sentence)
+    parsed = clause(sentence)
+    for part in (parsed.subject, parsed.complement, parsed.predicate) if parsed else ():
+        start = sentence.find(part)
+        found |= {(start, start + len(part))} if start >= 0 else set()
+    trimmed = {_trim(sentence, span) for span in found or _halves(sentence)}
+    telling = {span for span in trimmed if not FUNCTION_WORDS.issuperset(sentence[slice(*span)].lower().split())}
+    whole = _trim(sentence, (0, len(sentence)))
+    return sorted(telling - {whole}) or sorted(_halves(sentence)) or [(0, len(sentence))]
+
+
+def _phrases(sentence: str) -> set[Span]:
+    """What stands between commas, and in it what begins with an article; a quotation stays with what it names."""
+    quotations = [match.span() for match in re.finditer(_QUOTED, sentence)]
+    inside = [place for start, end in quotations + _dates(sentence) for place in range(start, end)]
+    cuts = [match.end() for match in re.finditer(r",\s", sentence) if match.start() not in inside]
+    cuts = [cut for cut in cuts if not any(start == cut for start, _ in quotations)]
+    found: set[Span] = set()
+    for start, end in pairwise([0, *cuts, len(sentence)]):
+        article = re.search(r"\b(?:the|a|an)\s+(?=\S+\s)", sentence[start:end])
+        found |= {(start + article.start(), end)} if article else set()
+        found |= {(start, end)} if cuts and " " in sentence[start:end].strip() else set()
+    return found
+
+
+def _dates(sentence: str) -> list[Span]:
+    return [match.span() for match in re.finditer(_DATE, sentence)]
+
+
+def _halves(sentence: str) -> set[Span]:
+    """Two halves by words, or thirds of a text without spaces."""
+    words = [match.span() for match in re.finditer(r"\S+", sentence)]
+    if len(words) > 1:
+        half = len(words) // 2
+        return {(words[0][0], words[half - 1][1]), (words[half][0], words[-1][1])}
+    size = max(1, len(sentence) // 3)
+    return {(start, min(start + size, len(sentence))) for start in range(0, len(sentence), size)}
+
+
+def _trim(sentence: str, span: Span) -> Span:
+    start, end = span
+    while end > start and sentence[end - 1] in " .,;:!?。":
+        end -= 1
+    while start < end and sentence[start] in " ,;:":
+        start += 1
+    return start, end
