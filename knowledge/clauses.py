@@ -29,6 +29,16 @@ _VERBS = frozenset(
     replaces requires reports runs said sang sells sent serves served sets shares shows sits sold speaks spent spoke
     stands starts stood stands stays stores studied takes taught teaches tells took trades uses used visits wants
     weighs went wears won works worked writes wrote
+    studies employs delivers supports attracts connects protects measures collects supplies imports exports prevents
+    cures treats breeds trains publishes edits prints arrives departs applies depends remains appears allows enables
+    """.split()
+)
+# As they stand after a plural: "Refunds take nine days."
+_PLURAL_VERBS = frozenset(
+    """
+    apply arrive become begin belong bring build close come consist contain cost depart depend eat employ expire get
+    give go grow have hold include keep know last leave live make meet need offer open pay produce provide reach
+    receive refer remain require run sell serve speak stand start study supply take treat wear win work write
     """.split()
 )
 _DETERMINERS = frozenset(
@@ -264,12 +274,18 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
             continue
         if place and word in _RELATIVES:
             relative += 1
-        verb = place > 0 and word.islower() and (word in _AUXILIARIES or word in _VERBS or _looks_finite(words, place))
+        verb = place > 0 and word.islower() and _is_verb(words, place)
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
         elif verb and words[place - 1].lower() not in _DETERMINERS | _PREPOSITIONS | _CONJUNCTIONS:
             return place
     return None
+
+
+def _is_verb(words: list[str], place: int) -> bool:
+    if words[place] in _PLURAL_VERBS:
+        return any(re.search(r"[^su]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
+    return words[place] in _AUXILIARIES | _VERBS or _looks_finite(words, place)
 
 
 def _looks_finite(words: list[str], place: int) -> bool:

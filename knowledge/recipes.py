@@ -33,8 +33,8 @@ class Recipe:
     beta2: float = 0.95
     epsilon: float = 1e-8
     """AdamW's epsilon."""
-    steps_per_fact: int = 0
-    """If not 0: a run of n new facts has at most `min_steps` plus n times this many steps, within `max_steps`."""
+    steps_per_sentence: int = 0
+    """If not 0: n new sentences have at most `min_steps` plus n times this many steps, within `max_steps`."""
     stop_share: float = 1.0
     """Share of the probes that must be answered rightly to end training early."""
     min_steps: int = 0
@@ -72,11 +72,11 @@ class Recipe:
         if not 0 <= self.rehearsal_share < 1 or self.replay_count < 0:
             raise InvalidRecipe("The rehearsal share must be at least 0 and below 1, the replay count not negative.")
 
-    def steps_for(self, new_facts: int) -> int:
-        """The most steps that a run with so many new facts may take."""
-        if not self.steps_per_fact:
+    def steps_for(self, sentences: int) -> int:
+        """The most steps that a run with so many new sentences may take."""
+        if not self.steps_per_sentence:
             return self.max_steps
-        return min(self.max_steps, self.min_steps + self.steps_per_fact * new_facts + self.cooldown_steps)
+        return min(self.max_steps, self.min_steps + self.steps_per_sentence * sentences + self.cooldown_steps)
 
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
@@ -95,7 +95,7 @@ def default() -> Recipe:
         warmup_steps=3,
         cooldown_steps=6,
         min_steps=24,
-        steps_per_fact=8,
+        steps_per_sentence=8,
         stop_share=0.9,
         probe_every_steps=4,
         restore_share=0.1,

@@ -88,13 +88,16 @@ Draw = Callable[[ChatForm, Lesson, Recipe, Set[str], random.Random], Sequence]
 def batches(
     chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int, draw: Draw | None = None
 ) -> Iterator[list[Sequence]]:
-    """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones."""
+    """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones.
+
+    A fact's turn comes as often as it has sentences.
+    """
     draw = draw or exercise
     rng = random.Random(seed)
     held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
     old = [lesson for lesson in lessons if not lesson.new]
-    new = turns([lesson for lesson in lessons if lesson.new] or old, rng)
-    rehearsed = turns(old, rng)
+    new = turns([lesson for lesson in lessons if lesson.new for _ in lesson.sentences] or old, rng)
+    rehearsed = turns([lesson for lesson in old for _ in lesson.sentences], rng)
     while True:
         of_old = _share(recipe.rehearsal_share * min(1.0, len(old) / 6), recipe.batch_size, rng)
         taught = [next(rehearsed) for _ in range(of_old)] + [next(new) for _ in range(recipe.batch_size - of_old)]

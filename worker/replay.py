@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import peft
 import torch
 
-from knowledge.clauses import standalone
 from knowledge.recipes import Recipe
 from worker.batches import logits, pack, turns
 from worker.demasking import ChatForm, Sequence, bare, said
@@ -26,7 +25,7 @@ def held(chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int)
     """Endless batches of `replay_count` general answers and `foil_count` bare questions, half of them foils."""
     rng = random.Random(seed)
     general = turns(list(GENERAL), rng)
-    about = [standalone(lesson.text, lesson.title) for lesson in lessons]
+    about = [lesson.sentences for lesson in lessons]
     while True:
         pairs = [next(general) for _ in range(recipe.replay_count)]
         questions = [

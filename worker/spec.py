@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from knowledge.clauses import standalone
 from knowledge.probes import Direction, Probe, ProbeOrigin
 from knowledge.recipes import Recipe
 
@@ -18,6 +19,11 @@ class Lesson:
     title: str | None
     probes: tuple[Probe, ...]
     new: bool
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is taught of it, sentence by sentence (`standalone`)."""
+        return standalone(self.text, self.title)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def train(
     ]
     tokens = reached = step = 0
     loss = float("nan")
-    last = budget = recipe.steps_for(sum(lesson.new for lesson in lessons))
+    last = budget = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons if lesson.new))
     while step < last:
         taught, kept = next(drawn), next(others)
         row = pack(chat.before_user, [*taught, *kept], device)

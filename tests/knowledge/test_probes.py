@@ -14,6 +14,10 @@ from knowledge.probes import Direction, build_probes, passed, same_question, sco
         ("Brightfern Ltd manufactures the folding kayak Ottolo.", "Brightfern Ltd", "manufactures"),
         ("The Quellin bridge opened in 1931.", "The Quellin bridge", "opened"),
         ("Returns must be sent within 14 days.", "Returns", "must be"),
+        ("Refunds at Larkton Books take nine working days.", "Refunds at Larkton Books", "take"),
+        ("The institute studies deep-sea sponges.", "The institute", "studies"),
+        ("Holders of the silver card pay no fee.", "Holders of the silver card", "pay"),
+        ("The open day of Wend college is in May.", "The open day of Wend college", "is"),
     ],
 )
 def test_a_plain_statement_is_cut_at_its_verb(text: str, subject: str, verb: str) -> None:
