@@ -47,12 +47,15 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """What the children see: this environment, and every setting as it was read here.
 
     `PYTHONSAFEPATH` keeps a folder called `service` or `docker` in the current directory from being imported as ours.
+    `PYTHONDONTWRITEBYTECODE` does not go on to them: where it is set, vLLM and the trainer compile their ten thousand
+    modules again at every start (docs/decisions.md).
     """
     named = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in type(settings).model_fields}
     added = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
     if settings.base_model == EMBEDDED_BASE_MODEL or Path(settings.base_model).is_dir():
         added["HF_HUB_OFFLINE"] = "1"
-    return {**os.environ, **added, **named}
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**outside, **added, **named}
 
 
 def broker_binary() -> Path:

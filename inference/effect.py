@@ -25,7 +25,7 @@ async def check_effect(client: VllmClient, adapter: str, questions: Sequence[str
 
     Raises `InjectionFailed` when it is below `LEAST_EFFECT_NATS`, `NotFound` when the server lacks the adapter.
     """
-    asked = tuple(questions[:8]) or QUESTIONS
+    asked = tuple(questions[:3]) or QUESTIONS
     shift = max(await asyncio.gather(*(_shift(client, adapter, question) for question in asked)))
     if shift < LEAST_EFFECT_NATS:
         raise InjectionFailed(

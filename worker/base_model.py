@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowledge.errors import EngrainError, InvalidRecipe, InvalidSettings
+from knowledge.processor import float_type
 from knowledge.recipes import default
 from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 
@@ -71,15 +72,16 @@ def check(settings: Settings, rank: int) -> None:
 
 
 def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Loads a prepared base model in bf16 for training: evaluation mode, weights frozen, on the GPU if there is one.
+    """Loads a prepared base model for training: evaluation mode, weights frozen, on the GPU if there is one.
 
-    bf16 runs at 370 tokens/s forward and backward on two cores, fp32 at 210 (experiments/LOG.md).
+    In bf16 on a GPU and on a CPU that has instructions for it, else in float32 (`float_type`).
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.bfloat16, attn_implementation="sdpa")
+    dtype = torch.bfloat16 if device == "cuda" else getattr(torch, float_type())
+    model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="sdpa")
     model = model.to(device)  # type: ignore[arg-type]  # a wrapper hides its signature
     return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(name)
 

@@ -44,6 +44,13 @@ def test_the_embedded_model_is_never_looked_for_on_a_hub(tmp_path: Path, monkeyp
     assert "HF_HUB_OFFLINE" not in environment_of(Settings(data_folder=tmp_path, base_model="org/model"))
 
 
+def test_children_keep_their_bytecode_where_the_shell_forbids_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in environment_of(Settings(data_folder=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [

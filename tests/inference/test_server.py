@@ -79,3 +79,12 @@ def test_on_a_gpu_nothing_of_the_cpu_is_set(settings: Settings, monkeypatch: pyt
     assert "--enforce-eager" not in argv
     assert "--distributed-executor-backend" not in argv
     assert not {"OMP_NUM_THREADS", "LD_PRELOAD", "VLLM_CPU_KVCACHE_SPACE", "VLLM_ENABLE_V1_MULTIPROCESSING"} & set(env)
+
+
+def test_the_model_is_served_in_the_type_that_the_processor_computes_fast(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "on_cpu", lambda: True)
+    monkeypatch.setattr(server, "float_type", lambda: "float32")
+    arguments, _ = command(settings, {})
+    assert value(arguments, "--dtype") == "float32"
