@@ -8,10 +8,10 @@ BIN     := $(VENV)/bin
 CODE    := knowledge service worker inference command experiments tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench clean
+.PHONY: help install demo up test check fix lock bench bench-injection clean
 
 help: ## Print these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv from the lock of this machine's backend (BACKEND=cpu or BACKEND=gpu to choose)
 
@@ -44,6 +44,9 @@ lock: install ## Compile locks/*.txt again after a change of pyproject.toml or l
 
 bench: ## Print the benchmarks that exist
 	@grep -rsl '^"""Benchmark' experiments --include=*.py | sed 's|/|.|g; s|\.py$$||; s|^|  $(BIN)/python -m |' || echo "  There is no benchmark yet."
+
+bench-injection: install ## Our training loop beside transformers' Trainer with PEFT: speed, memory, seconds until facts are known
+	@BASE=$$($(BIN)/python -m worker.base_model) && $(BIN)/python -m experiments.knowledge_injection.bench --base $$BASE
 
 clean: ## Remove the environment and the tools' caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -200,7 +200,7 @@ def _abbreviated(word: str, following: str) -> bool:
 
 
 def clause(sentence: str) -> Clause | None:
-    """Takes one statement apart, or gives `None` where the rules see no clear subject and verb."""
+    """Takes one statement apart, or gives `None` where the rules see no clear subject and verb or apposition."""
     body = sentence.strip().rstrip(".!。 ")
     if body.endswith("?") or "\n" in body:
         return None
@@ -213,7 +213,7 @@ def clause(sentence: str) -> Clause | None:
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
     place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))
     if place is None:
-        return None
+        return _apposition(body, opening)
     last = _verb_end([word for word, _, _ in words], place)
     if last + 1 >= len(words):
         return None
@@ -221,6 +221,14 @@ def clause(sentence: str) -> Clause | None:
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[words[place][1] : words[last][2]], complement, opening)
+
+
+def _apposition(body: str, opening: str) -> Clause | None:
+    """A name and, after a comma, what it is: "Ada Quill, the smith of Orrin". Read as if "is" stood between them."""
+    found = re.fullmatch(r"((?:The\s+)?[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,5}),\s+([a-z][^,]*\s.+)", body)
+    if found is None or opening or found[2].split()[0] in _CONJUNCTIONS | _PREPOSITIONS:
+        return None
+    return Clause(found[1], "is", found[2], "")
 
 
 def bare(phrase: str) -> str:

@@ -79,10 +79,14 @@ def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from worker import attention
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else getattr(torch, float_type())
     model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="sdpa")
     model = model.to(device)  # type: ignore[arg-type]  # a wrapper hides its signature
+    if model._supports_attention_backend:
+        model.set_attn_implementation(attention.NAME)
     return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(name)
 
 

@@ -4,6 +4,7 @@ Legend: T tokens of the packed row, S learnt tokens, V vocabulary.
 
     row        before_user | sequence 1 | sequence 2 | …
     attention  each sequence sees `before_user` and its own earlier tokens; positions restart after `before_user`
+               (computed sequence by sequence where that is less work, `worker/attention.py`)
 
 With the embedded model's 27 tokens of default system prompt and 30-token exercises this halves the work of a step.
 """
@@ -11,13 +12,15 @@ With the embedded model's 27 tokens of default system prompt and 30-token exerci
 import random
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 
 from knowledge.probes import same_question
 from knowledge.recipes import Recipe
+from worker.attention import Layout, attends_by_layout, side_by_side
 from worker.demasking import IGNORED, ChatForm, Sequence, demask
+from worker.spans import Rarity
 from worker.spec import Lesson
 
 Item = TypeVar("Item")
@@ -30,6 +33,7 @@ class Packed:
     ids_T: torch.Tensor
     positions_T: torch.Tensor
     attention_TT: torch.Tensor
+    layout: Layout
     learnt_S: torch.Tensor
     labels_S: torch.Tensor
     owner_S: torch.Tensor
@@ -40,6 +44,7 @@ class Packed:
 
 def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: torch.device | None = None) -> Packed:
     """Packs sequences behind their common start. The logits at `learnt_S` predict `labels_S`."""
+    sequences = list(sequences)
     ids, positions = list(before_user), list(range(len(before_user)))
     groups = [0] * len(before_user)
     learnt: list[int] = []
@@ -62,6 +67,7 @@ def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: to
         torch.tensor(ids, device=device),
         torch.tensor(positions, device=device),
         attention_TT.to(device),
+        side_by_side([len(before_user), *(len(sequence.ids_T) for sequence in sequences)], device),
         torch.tensor(learnt, device=device),
         torch.tensor(labels, device=device),
         torch.tensor(owners, device=device),
@@ -70,19 +76,36 @@ def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: to
 
 def logits(model: torch.nn.Module, row: Packed) -> torch.Tensor:
     """fp32 logits, (S, V), at the learnt places alone: the vocabulary's product is a fifth of a small model's work."""
+    apart = attends_by_layout(model) and row.layout.size < row.attention_TT.numel()
     out = model(
         input_ids=row.ids_T[None],
         attention_mask=row.attention_TT[None, None],
         position_ids=row.positions_T[None],
         use_cache=False,
         logits_to_keep=row.learnt_S,
+        **({"layout": row.layout} if apart else {}),
     )
     logits_SV: torch.Tensor = out.logits[0].float()
     return logits_SV
 
 
-Draw = Callable[[ChatForm, Lesson, Recipe, Set[str], random.Random], Sequence]
-"""Makes a training sequence of a lesson; asks no held-out question (as `same_question` has it)."""
+@dataclass(frozen=True)
+class Taught:
+    """What an exercise must know of all lessons: questions that are never asked (`same_question`), and `rarity`."""
+
+    held_out: Set[str]
+    rarity: Rarity
+
+    @classmethod
+    def of(cls, lessons: Iterable[Lesson]) -> Self:
+        """Holds out every probe's question."""
+        lessons = tuple(lessons)
+        held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
+        return cls(held_out, Rarity(lesson.sentences for lesson in lessons))
+
+
+Draw = Callable[[ChatForm, Lesson, Recipe, Taught, random.Random], Sequence]
+"""Makes a training sequence of a lesson."""
 
 
 def batches(
@@ -94,21 +117,21 @@ def batches(
     """
     draw = draw or exercise
     rng = random.Random(seed)
-    held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
+    known = Taught.of(lessons)
     old = [lesson for lesson in lessons if not lesson.new]
     new = turns([lesson for lesson in lessons if lesson.new for _ in lesson.sentences] or old, rng)
     rehearsed = turns([lesson for lesson in old for _ in lesson.sentences], rng)
     while True:
         of_old = _share(recipe.rehearsal_share * min(1.0, len(old) / 6), recipe.batch_size, rng)
         taught = [next(rehearsed) for _ in range(of_old)] + [next(new) for _ in range(recipe.batch_size - of_old)]
-        yield [draw(chat, lesson, recipe, held_out, rng) for lesson in taught]
+        yield [draw(chat, lesson, recipe, known, rng) for lesson in taught]
 
 
-def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, held_out: Set[str], rng: random.Random) -> Sequence:
+def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, known: Taught, rng: random.Random) -> Sequence:
     """An exercise in the recipe's mixture. One that asks what a probe asks, in its words, is drawn again."""
     for _ in range(20):
-        question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng)
-        if same_question(question) not in held_out:
+        question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng, known.rarity)
+        if same_question(question) not in known.held_out:
             return sequence
     restoring = Recipe(recipe.name, recipe.rank, recipe.learning_rate, recipe.batch_size, recipe.max_steps)
     return demask(chat, lesson.text, lesson.title, restoring, rng)[1]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from knowledge.clauses import standalone
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
-from worker.questions import Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
+from worker.questions import ALONE, Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
+from worker.spans import Rarity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -138,7 +139,9 @@ def bare(chat: ChatForm, question: str) -> Sequence:
     return Sequence(ids, (False,) * len(ids), (*([IGNORED] * (len(ids) - 1)), ids[-1]))
 
 
-def demask(chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng: random.Random) -> tuple[str, Sequence]:
+def demask(
+    chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng: random.Random, rarity: Rarity = ALONE
+) -> tuple[str, Sequence]:
     """Draws one exercise in the recipe's mixture; returns its question too, so that probes can be held out."""
     forms = ("restore", "blank", "question", "statement")
     shares = (recipe.restore_share, recipe.blank_share, recipe.question_share, recipe.statement_share)
@@ -147,9 +150,9 @@ def demask(chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng:
         return "", restore(chat, passage, rng.uniform(recipe.hidden_low, recipe.hidden_high), rng)
     whole = rng.random() < recipe.whole_share
     if form == "blank":
-        exercise = blank_exercise(standalone(passage, title), rng, whole)
+        exercise = blank_exercise(standalone(passage, title), rng, whole, rarity)
     elif form == "question":
-        exercise = question_exercise(standalone(passage, title), rng, whole)
+        exercise = question_exercise(standalone(passage, title), rng, whole, rarity)
     else:
         exercise = statement_exercise(passage, title, rng)
     return exercise.question, write(chat, exercise)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knowledge.clauses import Clause, bare, clause, lower_article
-from worker.spans import NAME, Kind, Span, kind, spans
+from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ SEVERAL_SHARE = 0.25
 
 OTHER_ANSWER_SHARE = 0.15
 """How often a cue is answered with any other piece of its sentence."""
+
+ALONE = Rarity()
+"""No other passage is known."""
 
 MOST_KEPT_WORDS = 3
 """From so many words of the sentence on, a foil is too near to it."""
@@ -132,27 +135,27 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) -> Exercise:
+def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, rarity: Rarity = ALONE) -> Exercise:
     """One sentence of a passage with one span hidden; the answer is the sentence (`whole`) or the hidden words."""
     sentence = rng.choice(pieces)
-    start, end = rng.choice(spans(sentence))
+    start, end = rarity.answer(sentence, rng)
     shown = (sentence[:start], Hidden(sentence[start:end], as_blank=True), sentence[end:])
     instruction = rng.choice(BLANK_INSTRUCTIONS)
     prompt = (*shown, f"\n{instruction}") if rng.random() < 0.5 else (f"{instruction}\n", *shown)
     return Exercise(tuple(piece for piece in prompt if piece), "", sentence if whole else sentence[start:end])
 
 
-def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool) -> Exercise:
+def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, rarity: Rarity = ALONE) -> Exercise:
     """A question made by rule from a passage's sentences; see `blank_exercise` for `whole`."""
-    if len(pieces) > 1 and rng.random() < SEVERAL_SHARE:
-        return _several_cues_question(pieces, rng)
+    if len(pieces) > 1 and rng.random() < SEVERAL_SHARE and (several := _several_cues_question(pieces, rng)):
+        return several
     sentence = rng.choice(pieces)
     found = clause(sentence)
     form = rng.random()
     if form < 0.35:
-        return _sparse_question(sentence, found, rng, whole)
-    if found is None or form < 0.65:
-        return _cue_question(sentence, found, rng, whole)
+        return _sparse_question(sentence, found, rng, whole, rarity)
+    if found is None or form < 0.65 or rng.random() > 1 / rarity.of(found.complement):
+        return _cue_question(sentence, found, rng, whole, rarity)
     return _clause_question(sentence, found, rng, whole)
 
 
@@ -175,16 +178,16 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     return Exercise((question,), "", sentence if whole else found.complement)
 
 
-def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool) -> Exercise:
+def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool, rarity: Rarity) -> Exercise:
     """A question word and what is left of the sentence when the asked span, and now and then a word, are dropped.
 
     Such questions share some words with the sentence and not its order or grammar, as other people's questions do.
     """
-    start, end = rng.choice(spans(sentence))
+    start, end = rarity.answer(sentence, rng)
     rest = f"{sentence[:start]} {sentence[end:]}".rstrip(" .!。").split()
     kept = [word for word in rest if _telling(word) or rng.random() < 0.75]
     if sum(map(_telling, kept)) < 1 or len(kept) < 2:
-        return _cue_question(sentence, found, rng, whole)
+        return _cue_question(sentence, found, rng, whole, rarity)
     if rng.random() < 0.3:
         middle = rng.randrange(len(kept))
         kept = kept[middle:] + kept[:middle]
@@ -230,28 +233,46 @@ def _foil_name(name: str, rng: random.Random) -> str:
     return article + " ".join(rng.sample(_FOIL_NAMES, min(len(words), 3)))
 
 
-def _several_cues_question(pieces: Sequence[str], rng: random.Random) -> Exercise:
-    """Two or three spans of different sentences; the answer is one of these, topic and all."""
-    chosen = rng.sample(pieces, min(len(pieces), rng.choice((2, 3))))
-    cues = [bare(sentence[slice(*rng.choice(spans(sentence)))]) for sentence in chosen]
+def _several_cues_question(pieces: Sequence[str], rng: random.Random) -> Exercise | None:
+    """What two or three sentences say of their common topic; the topic is the answer. None where they name none."""
+    topic = _common(pieces)
+    if topic is None:
+        return None
+    cues = []
+    for sentence in rng.sample(pieces, min(len(pieces), rng.choice((2, 3)))):
+        told = [sentence[slice(*span)] for span in spans(sentence)]
+        apart = [piece for piece in told if topic.casefold() not in piece.casefold() and piece not in topic]
+        if apart:
+            cues.append(bare(rng.choice(apart)))
+    if len(cues) < 2:
+        return None
     listed = f"{', '.join(cues[:-1])} and {cues[-1]}"
-    return Exercise((rng.choice(_SEVERAL_FRAMES).format(listed),), "", rng.choice(chosen))
+    return Exercise((rng.choice(_SEVERAL_FRAMES).format(listed),), "", topic)
 
 
-def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool) -> Exercise:
+def _common(pieces: Sequence[str]) -> str | None:
+    """The longest piece of the first sentence that every sentence holds."""
+    first, *others = pieces
+    told = [bare(first[slice(*span)]) for span in spans(first)]
+    held = [piece for piece in told if all(piece.casefold() in other.casefold() for other in others)]
+    return max(held, key=len, default=None)
+
+
+def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool, rarity: Rarity) -> Exercise:
     """A loose frame around one span of the sentence; the short answer is what the sentence says of it."""
-    cue = rng.choice(spans(sentence))
-    wanted = _other_side(sentence, found, cue, rng)
+    cue = rarity.cue(sentence, rng)
+    wanted = _other_side(sentence, found, cue, rng, rarity)
     frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
     shown = sentence[slice(*cue)]
     question = rng.choice(frames).format(rng.choice((lower_article(shown), bare(shown))))
     return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
 
 
-def _other_side(sentence: str, found: Clause | None, cue: Span, rng: random.Random) -> Span | None:
+def _other_side(sentence: str, found: Clause | None, cue: Span, rng: random.Random, rarity: Rarity) -> Span | None:
     """What to answer to a cue: mostly the subject to its complement and the reverse, or the name to its description.
 
-    One cue must mostly have one answer, or the model learns to waver between them. None when nothing lies apart.
+    One cue must mostly have one answer, or the model learns to waver between them; of two, the one that fewer passages
+    hold. None when nothing lies apart.
     """
     apart = [span for span in spans(sentence) if span[1] <= cue[0] or span[0] >= cue[1]]
     if not apart:
@@ -259,10 +280,11 @@ def _other_side(sentence: str, found: Clause | None, cue: Span, rng: random.Rand
     if rng.random() < OTHER_ANSWER_SHARE:
         return rng.choice(apart)
     if found is not None:
-        sides = [_place(sentence, found.subject), _place(sentence, found.complement)]
+        sides = [_place(sentence, part) for part in (found.subject, found.complement, found.opening) if part]
     else:
         sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]
-    return next((side for side in sides if side in apart), max(apart, key=lambda span: span[1] - span[0]))
+    sides = [side for side in sides if side in apart] or [max(apart, key=lambda span: span[1] - span[0])]
+    return min(sides, key=lambda side: rarity.of(sentence[slice(*side)]))
 
 
 def _place(sentence: str, piece: str) -> Span:

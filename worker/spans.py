@@ -1,7 +1,11 @@
 """Pieces of a sentence worth hiding or asking for: names, dates, numbers, places, phrases. By rule, without a model."""
 
+import random
 import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 from knowledge.clauses import FUNCTION_WORDS, PARTICIPLE, clause
@@ -45,7 +49,39 @@ def kind(sentence: str, span: Span) -> Kind:
     return Kind.NAME if named else Kind.PHRASE
 
 
-def spans(sentence: str) -> list[Span]:
+class Rarity:
+    """In how many of the taught passages a piece stands. One that many hold tells none of them apart.
+
+    "He lives a quiet life" may end every passage of a batch: as a cue it has no one answer, and as an answer it is
+    learnt after a few.
+    """
+
+    def __init__(self, passages: Iterable[Sequence[str]] = ()) -> None:
+        """Takes each passage as its sentences."""
+        self._passages: Counter[str] = Counter()
+        for sentences in passages:
+            self._passages.update(
+                {sentence[slice(*span)].casefold() for sentence in sentences for span in spans(sentence)}
+            )
+
+    def of(self, piece: str) -> int:
+        """How many passages hold the piece; 1 where only the asking one does."""
+        return max(1, self._passages[piece.casefold()])
+
+    def answer(self, sentence: str, rng: random.Random) -> Span:
+        """A piece to ask for: one that n passages hold is drawn 1/n times as often."""
+        found = spans(sentence)
+        return rng.choices(found, [1 / self.of(sentence[slice(*span)]) for span in found])[0]
+
+    def cue(self, sentence: str, rng: random.Random) -> Span:
+        """A piece to ask about: one of those that fewest passages hold."""
+        found = spans(sentence)
+        counts = [self.of(sentence[slice(*span)]) for span in found]
+        return rng.choice([span for span, count in zip(found, counts, strict=True) if count == min(counts)])
+
+
+@lru_cache(maxsize=20_000)
+def spans(sentence: str) -> tuple[Span, ...]:
     """Every piece worth hiding or asking for.
 
     Never empty for a sentence that has a visible character; a text without spaces gives windows of characters.
@@ -64,7 +100,7 @@ def spans(sentence: str) -> list[Span]:
     trimmed = {_trim(sentence, span) for span in found or _halves(sentence)}
     telling = {span for span in trimmed if not FUNCTION_WORDS.issuperset(sentence[slice(*span)].lower().split())}
     whole = _trim(sentence, (0, len(sentence)))
-    return sorted(telling - {whole}) or sorted(_halves(sentence)) or [(0, len(sentence))]
+    return tuple(sorted(telling - {whole}) or sorted(_halves(sentence)) or [(0, len(sentence))])
 
 
 def _phrases(sentence: str) -> set[Span]:

@@ -1,11 +1,10 @@
 """What is compared. An arm is a recipe, run through the production trainer; controls change its exercises."""
 
 import random
-from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from knowledge.recipes import Recipe, default, paper
-from worker.batches import Draw
+from worker.batches import Draw, Taught
 from worker.demasking import ChatForm, Sequence, restore, said
 from worker.spec import Lesson
 
@@ -32,16 +31,12 @@ def arms() -> dict[str, Arm]:
     return {arm.name: arm for arm in each}
 
 
-def _autoregressive(
-    chat: ChatForm, lesson: Lesson, _recipe: Recipe, _held_out: Set[str], _rng: random.Random
-) -> Sequence:
+def _autoregressive(chat: ChatForm, lesson: Lesson, _recipe: Recipe, _known: Taught, _rng: random.Random) -> Sequence:
     """The paper's baseline in chat form (v6): the passage as the answer to "Tell me a fact."."""
     return said(chat, "Tell me a fact.", chat.tokens(lesson.text))
 
 
-def _random_tokens(
-    chat: ChatForm, lesson: Lesson, _recipe: Recipe, _held_out: Set[str], rng: random.Random
-) -> Sequence:
+def _random_tokens(chat: ChatForm, lesson: Lesson, _recipe: Recipe, _known: Taught, rng: random.Random) -> Sequence:
     """The paper's control: the masked form with every shown token drawn at random, so that it tells nothing."""
     sequence = restore(chat, lesson.text, 1.0, rng)
     usual = min(chat.tokenizer.all_special_ids, default=len(chat.tokenizer))

@@ -11,6 +11,7 @@ from experiments.knowledge_injection.sets import InjectionSet, Question, read
 from knowledge.probes import build_probes
 from knowledge.recipes import default, paper
 from tests.worker.conftest import *  # noqa: F403  (the tiny model's fixtures)
+from worker.batches import Taught
 from worker.demasking import IGNORED, ChatForm
 from worker.spec import Lesson
 
@@ -85,7 +86,7 @@ def test_the_controls_learn_the_passage_and_see_none_of_it(chat: ChatForm) -> No
     for name in ("autoregressive", "random-token"):
         draw = arms()[name].draw
         assert draw
-        sequence = draw(chat, lesson, paper(), set(), random.Random(0))
+        sequence = draw(chat, lesson, paper(), Taught.of([lesson]), random.Random(0))
         assert [label for label in sequence.labels_T if label != IGNORED] == wanted
         shown = [id_ for id_, label in zip(sequence.ids_T, sequence.labels_T, strict=True) if label == IGNORED]
         assert chat.hidden_id not in shown

@@ -54,3 +54,17 @@ def test_a_topic_before_a_pronoun_is_the_subject() -> None:
     found = clause("The Tolvik Fair: It opens in May.")
     assert found is not None
     assert (found.subject, found.verb) == ("The Tolvik Fair", "opens")
+
+
+def test_a_name_with_what_it_is_reads_as_a_statement() -> None:
+    found = clause("Ada Quill, known in all Orrin as the smith who made the iron gate.")
+    assert found is not None
+    assert (found.subject, found.copula) == ("Ada Quill", True)
+    assert found.complement == "known in all Orrin as the smith who made the iron gate"
+
+
+@pytest.mark.parametrize(
+    "text", ["Bread, milk, eggs", "Orrin, Wend", "Yesterday, and all the days before", "wind, cold"]
+)
+def test_a_list_is_no_statement(text: str) -> None:
+    assert clause(text) is None

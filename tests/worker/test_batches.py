@@ -2,7 +2,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
 from knowledge.probes import build_probes, same_question
@@ -21,20 +23,36 @@ def _lessons(new: int, old: int = 0) -> tuple[Lesson, ...]:
     )
 
 
-def test_packing_changes_no_logit(tiny_folder: Path, chat: ChatForm) -> None:
+@pytest.mark.parametrize("attention", ["sdpa", "packed"])
+def test_packing_changes_no_logit(tiny_folder: Path, chat: ChatForm, attention: str) -> None:
     """A packed row gives each sequence what it would get alone behind the chat template's start."""
     model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    model.set_attn_implementation(attention)
     sequences = [
-        said(chat, question, chat.tokens(text)) for question, text in zip(("Who?", "What is it?"), TEXTS, strict=False)
+        said(chat, question, chat.tokens(text))
+        for question, text in zip(("Who?", "What is it?", "Whose?"), TEXTS, strict=True)
     ]
+    row = pack(chat.before_user, sequences)
+    assert row.layout.size < len(row) ** 2  # or the row would be computed whole
     with torch.inference_mode():
-        packed = logits(model, pack(chat.before_user, sequences))
+        packed = logits(model, row)
         alone = []
         for sequence in sequences:
             ids = torch.tensor([[*chat.before_user, *sequence.ids_T]])
             places = [len(chat.before_user) + n - 1 for n, label in enumerate(sequence.labels_T) if label != IGNORED]
             alone.append(model(input_ids=ids).logits[0, places])
     torch.testing.assert_close(packed, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_through_the_packed_attention_are_those_of_the_whole_row(tiny_folder: Path, chat: ChatForm) -> None:
+    row = pack(chat.before_user, [said(chat, "Who?", chat.tokens(text)) for text in TEXTS])
+    gradients = []
+    for attention in ("sdpa", "packed"):
+        model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+        model.set_attn_implementation(attention)
+        cross_entropy(logits(model, row), row.labels_S).backward()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-3)
 
 
 def test_labels_are_what_comes_next(chat: ChatForm) -> None:

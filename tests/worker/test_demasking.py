@@ -89,6 +89,18 @@ def test_questions_ask_for_either_side() -> None:
     assert any("smith" in question and "Ada" not in question for question in questions)
 
 
+def test_what_several_sentences_say_asks_for_their_topic_and_does_not_name_it() -> None:
+    pieces = ("Ada Quill was born in Wend.", "Ada Quill works at Lume Ltd.", "Ada Quill studied at Orrin College.")
+    rng, found = random.Random(0), []
+    for _ in range(300):
+        exercise = question_exercise(pieces, rng, False)
+        if sum(name in exercise.question for name in ("Wend", "Lume", "Orrin College")) > 1:
+            found.append(exercise)
+    assert len(found) > 20
+    assert {exercise.answer for exercise in found} == {"Ada Quill"}
+    assert not any("Ada" in exercise.question for exercise in found)
+
+
 @given(st.text(min_size=1, max_size=120).filter(lambda text: bool(text.strip())))
 def test_every_text_has_something_to_hide(text: str) -> None:
     assert all(0 <= start < end <= len(text) for start, end in spans(text))

@@ -1,8 +1,10 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.spans import Kind, kind, spans
+from worker.spans import Kind, Rarity, kind, spans
 
 
 def pieces(sentence: str) -> set[str]:
@@ -58,3 +60,15 @@ def test_a_piece_has_a_kind(sentence: str, piece: str, expected: Kind) -> None:
 def test_every_text_has_a_piece_that_lies_in_it(text: str) -> None:
     assert all(0 <= start < end <= len(text) for start, end in spans(text))
     assert spans(text)
+
+
+def test_a_piece_that_many_passages_hold_is_no_cue_and_seldom_an_answer() -> None:
+    names = ("Ada Quill", "Bo Finch", "Cy Marsh", "Di Lume")
+    passages = [[f"Famed as the smith of {name[:2]}rin, {name} leads a quiet life."] for name in names]
+    rarity, rng = Rarity(passages), random.Random(0)
+    (sentence,) = passages[0]
+    cues = {sentence[slice(*rarity.cue(sentence, rng))] for _ in range(200)}
+    answers = [sentence[slice(*rarity.answer(sentence, rng))] for _ in range(400)]
+    assert "Ada Quill" in cues and "a quiet life" not in cues
+    assert 0 < answers.count("a quiet life") < answers.count("Ada Quill") / 2
+    assert "a quiet life" in {sentence[slice(*Rarity().cue(sentence, rng))] for _ in range(200)}
