@@ -135,12 +135,10 @@ def get(store: Store, namespace: str, number: int) -> Version:
 def live(store: Store, namespace: str) -> Version | None:
     """The live version; None before the first. Raises `NotFound` for a namespace that nobody has posted to."""
     with store.read() as session:
-        row = session.get(NamespaceRow, namespace)
-        if row is None:
-            if namespace == DEFAULT_NAMESPACE:
-                return None
-            raise NotFound(f"There is no namespace {namespace}. POST /facts to it creates it.")
-        return None if row.live_version is None else _version(session, _row(session, namespace, row.live_version))
+        row = _namespace(session, namespace)
+        if row is None or row.live_version is None:
+            return None
+        return _version(session, _row(session, namespace, row.live_version))
 
 
 def find(store: Store, namespace: str | None = None, *, statuses: Iterable[VersionStatus] = ()) -> list[Version]:
@@ -150,10 +148,15 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
         query = query.where(VersionRow.status.in_(wanted))
     with store.read() as session:
         if namespace is not None:
-            if namespace != DEFAULT_NAMESPACE and session.get(NamespaceRow, namespace) is None:
-                raise NotFound(f"There is no namespace {namespace}.")
+            _namespace(session, namespace)
             query = query.where(VersionRow.namespace == namespace)
         return [_version(session, row) for row in session.scalars(query).all()]
+
+
+def check_namespace(store: Store, name: str) -> None:
+    """Raises `NotFound` for a namespace that nobody has posted to, the default one aside."""
+    with store.read() as session:
+        _namespace(session, name)
 
 
 def namespaces(store: Store) -> list[Namespace]:
@@ -177,6 +180,13 @@ def abandoned(store: Store) -> list[Version]:
     )
     with store.read() as session:
         return [_version(session, row) for row in session.scalars(query).all()]
+
+
+def _namespace(session: Session, name: str) -> NamespaceRow | None:
+    row = session.get(NamespaceRow, name)
+    if row is None and name != DEFAULT_NAMESPACE:
+        raise NotFound(f"There is no namespace {name}. POST /facts to it creates it.")
+    return row
 
 
 def _row(session: Session, namespace: str, number: int) -> VersionRow:

@@ -14,6 +14,7 @@ from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus
 from knowledge.store import facts as store
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
+from knowledge.store.versions import check_namespace
 from service.parts import Needs, Parts
 from service.problems import Problem, ProblemError
 from service.schemas import (
@@ -89,7 +90,7 @@ async def post_facts(
     return PostedOut.of(posted)
 
 
-@router.get("/facts", response_model=FactsOut, summary="List facts")
+@router.get("/facts", response_model=FactsOut, summary="List facts", responses={404: {"model": Problem}})
 def get_facts(
     parts: Needs,
     namespace: NamespaceName | None = None,
@@ -98,6 +99,8 @@ def get_facts(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> FactsOut:
     """Facts, oldest first."""
+    if namespace is not None:
+        check_namespace(parts.store, namespace)
     found = store.find(parts.store, namespace, statuses=[status] if status else [], after=after, limit=limit + 1)
     page = found[:limit]
     return FactsOut(facts=[FactOut.of(fact) for fact in page], next=page[-1].id if len(found) > limit else None)

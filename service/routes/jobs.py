@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from knowledge.jobs import ENDED, JobStatus
 from knowledge.store import Store
 from knowledge.store import jobs as store
+from knowledge.store.versions import check_namespace
 from service.parts import Needs
 from service.problems import Problem
 from service.schemas import JobOut, JobsOut, NamespaceName
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 POLL_SECONDS = 0.5
 
 
-@router.get("", response_model=JobsOut, summary="List jobs")
+@router.get("", response_model=JobsOut, summary="List jobs", responses={404: {"model": Problem}})
 def get_jobs(
     parts: Needs,
     namespace: NamespaceName | None = None,
@@ -29,6 +30,8 @@ def get_jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobsOut:
     """Jobs, newest first."""
+    if namespace is not None:
+        check_namespace(parts.store, namespace)
     return JobsOut(jobs=[JobOut.of(job) for job in store.find(parts.store, namespace, status=status, limit=limit)])
 
 

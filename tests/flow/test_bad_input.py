@@ -51,7 +51,17 @@ def test_bad_query_gets_a_problem(path: str, stack: Stack) -> None:
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/facts/fact_0", "/jobs/job_0", "/namespaces/nobody/versions"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/facts/fact_0",
+        "/jobs/job_0",
+        "/namespaces/nobody/versions",
+        "/facts?namespace=nobody",
+        "/jobs?namespace=nobody",
+    ],
+)
 def test_what_is_not_there_is_a_problem_too(path: str, stack: Stack) -> None:
     response = httpx.get(f"{stack.url}{path}", trust_env=False)
     assert (response.status_code, response.json()["code"]) == (404, "not-found")
