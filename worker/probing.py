@@ -17,14 +17,16 @@ def answers(model: torch.nn.Module, chat: ChatForm, questions: Items[str], max_t
     """
     if not questions:
         return []
-    return [chat.text(ids).strip() for ids in answer_tokens(model, chat, questions, max_tokens)]
+    found = answer_tokens(model, chat, [chat.prompt(question) for question in questions], max_tokens)
+    return [chat.text(ids).strip() for ids in found]
 
 
 @torch.inference_mode()
-def answer_tokens(model: torch.nn.Module, chat: ChatForm, questions: Items[str], max_tokens: int) -> list[list[int]]:
-    """Token ids of `answers`, without the end of turn."""
+def answer_tokens(
+    model: torch.nn.Module, chat: ChatForm, prompts: Items[list[int]], max_tokens: int
+) -> list[list[int]]:
+    """Greedy tokens after each prompt, without the end of turn."""
     device = next(model.parameters()).device
-    prompts = [chat.prompt(question) for question in questions]
     longest = max(map(len, prompts))
     (end,) = chat.after_answer
     ids_BT = torch.tensor([[end] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)

@@ -9,6 +9,7 @@ adapter that the recipe itself ended with, or that the budget left.
 import argparse
 import contextlib
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--look-minutes", type=float, default=5.0, help="minutes of training between looks")
     parser.add_argument("--minutes", type=float, default=0.0, help="most minutes of training")
     parser.add_argument("--tokens", type=int, default=0, help="most tokens of training")
+    parser.add_argument("--shots", type=int, default=0, help="ask once more behind so many answered questions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
@@ -93,13 +95,18 @@ def run(arm: Arm, data: sets.InjectionSet, arguments: argparse.Namespace) -> Non
             trainer.train(adapted, chat, arm.recipe, lessons, arguments.seed, looks.see, arm.draw)
         last = looks.last
     found = answers(asked, chat, data.questions)
+    shots = {}
+    if arguments.shots:
+        prompts = shown(chat, data.questions, arguments.shots, arguments.seed)
+        shots = {f"{arguments.shots}-shot": tabulate(data.questions, complete(asked, chat, prompts))}
     if arguments.answers:
         rows = [
             {**asdict(question), "answered": answer} for question, answer in zip(data.questions, found, strict=True)
         ]
         arguments.answers.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     scores = tabulate(data.questions, found)
-    print(json.dumps(about | {"kind": "end"} | last | {"columns": scores, "changes": arguments.changes}), flush=True)
+    end = {"kind": "end"} | last | {"columns": scores, "changes": arguments.changes} | shots
+    print(json.dumps(about | end), flush=True)
 
 
 class _Looks:
@@ -139,15 +146,38 @@ def columns(model: torch.nn.Module, chat: ChatForm, questions: tuple[sets.Questi
 
 
 def answers(model: torch.nn.Module, chat: ChatForm, questions: tuple[sets.Question, ...]) -> list[str]:
-    """Greedy answers in the questions' order; those of like length are asked together."""
-    order = sorted(range(len(questions)), key=lambda place: len(questions[place].text))
-    found = [""] * len(questions)
+    """Greedy answers in the questions' order."""
+    return complete(model, chat, [chat.prompt(question.text) for question in questions])
+
+
+def complete(model: torch.nn.Module, chat: ChatForm, prompts: list[list[int]]) -> list[str]:
+    """Greedy answers in the prompts' order; those of like length run together."""
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+    found = [""] * len(prompts)
     for start in range(0, len(order), ASKED_AT_ONCE):
         places = order[start : start + ASKED_AT_ONCE]
-        given = probing.answers(model, chat, [questions[place].text for place in places], ANSWER_TOKENS)
-        for place, answer in zip(places, given, strict=True):
-            found[place] = answer
+        given = probing.answer_tokens(model, chat, [prompts[place] for place in places], ANSWER_TOKENS)
+        for place, ids in zip(places, given, strict=True):
+            found[place] = chat.text(ids).strip()
     return found
+
+
+def shown(chat: ChatForm, questions: tuple[sets.Question, ...], shots: int, seed: int) -> list[list[int]]:
+    """Each question behind others of its column with their answers, as earlier turns of the talk.
+
+    The others are about other passages, so that none tells the answer.
+    """
+    rng = random.Random(seed)
+    prompts = []
+    for question in questions:
+        others = [other for other in questions if other.column == question.column and other.answer != question.answer]
+        turns = []
+        for other in rng.sample(others, min(shots, len(others))):
+            turns += [{"role": "user", "content": other.text}, {"role": "assistant", "content": other.answer}]
+        talk = [*turns, {"role": "user", "content": question.text}]
+        text = chat.tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+        prompts.append(list(chat.tokenizer(str(text), add_special_tokens=False)["input_ids"]))
+    return prompts
 
 
 def tabulate(questions: tuple[sets.Question, ...], found: list[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.changes import changed
 from experiments.knowledge_injection.arms import arms
-from experiments.knowledge_injection.run import Budget, BudgetSpent, holds, tabulate
+from experiments.knowledge_injection.run import Budget, BudgetSpent, holds, shown, tabulate
 from experiments.knowledge_injection.sets import InjectionSet, Question, read
 from knowledge.probes import build_probes
 from knowledge.recipes import default, paper
@@ -97,3 +97,12 @@ def test_fields_of_a_recipe_change_by_name() -> None:
     assert (recipe.rank, recipe.learning_rate, recipe.name) == (8, 2e-4, "mine")
     with pytest.raises(ValueError, match="speed"):
         changed(default(), ["speed=1"])
+
+
+def test_a_question_stands_behind_answered_ones_of_its_column_that_do_not_tell(chat: ChatForm) -> None:
+    questions = tuple(Question(f"Who is {n}?", f"smith {n}", "N2D forward", None) for n in range(4))
+    (first, *_) = shown(chat, questions, 2, seed=0)
+    talk = chat.text(first)
+    assert talk.endswith(chat.text(chat.prompt("Who is 0?"))[len(chat.text(list(chat.before_user))) :])
+    assert talk.count("smith") == 2
+    assert "smith 0" not in talk

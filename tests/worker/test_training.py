@@ -79,8 +79,9 @@ def test_any_text_can_be_trained_on(tiny_folder: Path, tmp_path: Path, text: str
 def test_teacher_forcing_agrees_with_greedy_answers(tiny_folder: Path, chat: ChatForm) -> None:
     model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
     assert isinstance(chat.tokenizer, PreTrainedTokenizerFast)
-    answers = probing.answer_tokens(model, chat, ["Who is Ada?", "Orrin?"], max_tokens=6)
-    single = [probing.answer_tokens(model, chat, [question], max_tokens=6)[0] for question in ("Who is Ada?", "Orrin?")]
+    prompts = [chat.prompt(question) for question in ("Who is Ada?", "Orrin?")]
+    answers = probing.answer_tokens(model, chat, prompts, max_tokens=6)
+    single = [probing.answer_tokens(model, chat, [prompt], max_tokens=6)[0] for prompt in prompts]
     assert answers == single
 
 
