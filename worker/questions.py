@@ -259,32 +259,43 @@ def _common(pieces: Sequence[str]) -> str | None:
 
 
 def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool, rarity: Rarity) -> Exercise:
-    """A loose frame around one span of the sentence; the short answer is what the sentence says of it."""
-    cue = rarity.cue(sentence, rng)
-    wanted = _other_side(sentence, found, cue, rng, rarity)
+    """A loose frame around one span of the sentence; the short answer is what the sentence says of it.
+
+    First the answer is drawn, then one of the cues that lead to it: of the pieces of a sentence most describe its
+    subject, and drawn alike they would ask for the subject four times in five.
+    """
+    cues: dict[Span | None, list[Span]] = {}
+    for cue in rarity.rarest(sentence):
+        cues.setdefault(_other_side(sentence, found, cue, rarity), []).append(cue)
+    wanted = rng.choice(list(cues))
+    cue = rng.choice(cues[wanted])
+    if rng.random() < OTHER_ANSWER_SHARE:
+        wanted = rng.choice(_apart(sentence, cue) or (wanted,))
     frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
     shown = sentence[slice(*cue)]
     question = rng.choice(frames).format(rng.choice((lower_article(shown), bare(shown))))
     return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
 
 
-def _other_side(sentence: str, found: Clause | None, cue: Span, rng: random.Random, rarity: Rarity) -> Span | None:
-    """What to answer to a cue: mostly the subject to its complement and the reverse, or the name to its description.
+def _other_side(sentence: str, found: Clause | None, cue: Span, rarity: Rarity) -> Span | None:
+    """What to answer to a cue: the subject to its complement and the reverse, or the name to its description.
 
     One cue must mostly have one answer, or the model learns to waver between them; of two, the one that fewer passages
     hold. None when nothing lies apart.
     """
-    apart = [span for span in spans(sentence) if span[1] <= cue[0] or span[0] >= cue[1]]
+    apart = _apart(sentence, cue)
     if not apart:
         return None
-    if rng.random() < OTHER_ANSWER_SHARE:
-        return rng.choice(apart)
     if found is not None:
         sides = [_place(sentence, part) for part in (found.subject, found.complement, found.opening) if part]
     else:
         sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]
     sides = [side for side in sides if side in apart] or [max(apart, key=lambda span: span[1] - span[0])]
     return min(sides, key=lambda side: rarity.of(sentence[slice(*side)]))
+
+
+def _apart(sentence: str, cue: Span) -> list[Span]:
+    return [span for span in spans(sentence) if span[1] <= cue[0] or span[0] >= cue[1]]
 
 
 def _place(sentence: str, piece: str) -> Span:

@@ -73,11 +73,11 @@ class Rarity:
         found = spans(sentence)
         return rng.choices(found, [1 / self.of(sentence[slice(*span)]) for span in found])[0]
 
-    def cue(self, sentence: str, rng: random.Random) -> Span:
-        """A piece to ask about: one of those that fewest passages hold."""
+    def rarest(self, sentence: str) -> list[Span]:
+        """Pieces to ask about: those that fewest passages hold."""
         found = spans(sentence)
         counts = [self.of(sentence[slice(*span)]) for span in found]
-        return rng.choice([span for span, count in zip(found, counts, strict=True) if count == min(counts)])
+        return [span for span, count in zip(found, counts, strict=True) if count == min(counts)]
 
 
 @lru_cache(maxsize=20_000)

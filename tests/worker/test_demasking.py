@@ -101,6 +101,16 @@ def test_what_several_sentences_say_asks_for_their_topic_and_does_not_name_it() 
     assert not any("Ada" in exercise.question for exercise in found)
 
 
+def test_both_sides_of_a_sentence_are_asked_for_as_often() -> None:
+    """Its description has many pieces that could be asked about, its name only one."""
+    sentence = "Ada Quill is the smith of Orrin, the maker of the iron gate and the owner of “Wend”."
+    rng = random.Random(0)
+    answers = [question_exercise([sentence], rng, False).answer for _ in range(1000)]
+    names = answers.count("Ada Quill")
+    described = sum("smith" in answer for answer in answers)
+    assert 0.5 < names / described < 2
+
+
 @given(st.text(min_size=1, max_size=120).filter(lambda text: bool(text.strip())))
 def test_every_text_has_something_to_hide(text: str) -> None:
     assert all(0 <= start < end <= len(text) for start, end in spans(text))
