@@ -150,13 +150,23 @@ class VllmClient:
             raise Unavailable("The model server ended its answer too early.")
         yield whole.completion(manner)
 
-    async def score(self, model: str, tokens: Tokens) -> tuple[float, ...]:
-        """The log-probability (nats) that `model` gives each token of the answer: one pass, nothing is generated."""
-        ids = [*tokens.prompt, *tokens.answer]
-        body = {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
-        data = await self._send("POST", "/v1/completions", body)
-        given = data["choices"][0]["prompt_logprobs"][len(tokens.prompt) :]
-        return tuple(step[str(token)]["logprob"] for step, token in zip(given, tokens.answer, strict=True))
+    async def score(self, model: str, tokens: Tokens, most: int) -> tuple[float, ...]:
+        """The log-probability (nats) that `model` gives each of the answer's first `most` tokens, after those before.
+
+        For a token that is not among the 20 likeliest, that of the least likely of them. One request with a prompt for
+        each token: `prompt_logprobs` would read them all in one pass, and ends vLLM 0.32's engine when another request
+        is in the batch and LoRA is on (its output layer takes one row a request; seen on the CPU).
+        """
+        answer = tokens.answer[:most]
+        prompts = [[*tokens.prompt, *answer[:before]] for before in range(len(answer))]
+        body = {"model": model, "prompt": prompts, "max_tokens": 1, "temperature": 0.0, "logprobs": 20}
+        data = await self._send("POST", "/v1/completions", body | {"return_tokens_as_token_ids": True})
+        steps = sorted(data["choices"], key=lambda choice: int(choice["index"]))
+        given = [step["logprobs"]["top_logprobs"][0] for step in steps]
+        return tuple(
+            float(likely.get(f"token_id:{token}", min(likely.values())))
+            for likely, token in zip(given, answer, strict=True)
+        )
 
     async def logprobs(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Logprobs:
         """Log-probabilities of the 20 most likely tokens at each step of the greedy answer."""

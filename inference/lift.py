@@ -3,17 +3,21 @@
 from inference.client import BASE, Tokens, VllmClient
 from knowledge.errors import Conflict
 
+MOST_TOKENS = 8
+"""Tokens of an answer that are compared: the base model reads the prompt once for each."""
+
 
 async def lift(client: VllmClient, tokens: Tokens) -> float | None:
-    """Mean over the answer's tokens of log-probability under the adapter minus under the base, in nats.
+    """Mean over the answer's first tokens of log-probability under the adapter minus under the base, in nats.
 
-    The adapter's are those with which the tokens were written; the base model reads prompt and answer once. None for
-    an empty answer, and for one so long that the base model cannot read it whole.
+    The adapter's are those with which the tokens were written; the base model's are bounded from above (see
+    `VllmClient.score`), so the lift is at least this. None for an empty answer, and for one that the base model cannot
+    read.
     """
     if not tokens.answer:
         return None
     try:
-        base = await client.score(BASE, tokens)
+        base = await client.score(BASE, tokens, MOST_TOKENS)
     except Conflict:
         return None
-    return (sum(tokens.logprobs) - sum(base)) / len(tokens.answer)
+    return (sum(tokens.logprobs[: len(base)]) - sum(base)) / len(base)

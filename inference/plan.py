@@ -55,7 +55,7 @@ def plan(
     """The plan for a conversation, whose contents become plain text to the model.
 
     A pending text wins over the weights: it is newer than any version. It is quoted in the last message, a user's.
-    `with_lift` measures how far the adapter lifted the answer above the base model, which costs a pass of that model.
+    `with_lift` measures how far the adapter lifted the answer above the base model, which costs passes of that model.
     """
     space = version.namespace if version else namespace
     said = tuple(Message(role=each["role"], content=plain(each["content"])) for each in messages)

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         description="Least lift of an answer from the weights over the base model, in nats a token; below it the answer"
-        " is withheld. Costs a pass of the base model for each answer. 0: no answer is withheld, and no lift measured.",
+        " is withheld. Costs up to eight short passes of the base model for each answer. 0: no answer is withheld, and"
+        " no lift measured.",
     )
     least_relevance: float = Field(
         0.3,

@@ -51,7 +51,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
-    errors: list[FieldProblem] | None = None
+    errors: list[FieldProblem] | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class ProblemResponse(JSONResponse):

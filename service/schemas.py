@@ -374,8 +374,8 @@ class AnswerOut(BaseModel):
     source: Literal["weights", "pending", "base"]
     facts: list[LikelyFactOut]
     lift: float | None = Field(
-        description="Mean log-probability of the answer's tokens under the adapter minus under the base model, in nats:"
-        " near 0, the base model would have said it too. None when not asked for, or when no adapter spoke."
+        description="Mean log-probability of the answer's first tokens under the adapter minus under the base model, in"
+        " nats: near 0, the base model would have said it too. None when not asked for, or when no adapter spoke."
     )
     abstained: bool = Field(description="The lift was below `ENGRAIN_LEAST_LIFT`: `answer` says so and nothing else.")
     usage: UsageOut

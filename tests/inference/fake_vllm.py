@@ -114,9 +114,12 @@ class FakeVllm:
                 raise httpx.ReadError("the server died")
 
     def _score(self, body: Mapping[str, Any]) -> httpx.Response:
-        """Under every model a token of the prompt has the log-probability -3."""
-        steps = [None, *({str(token): {"logprob": -3.0, "rank": 1}} for token in body["prompt"][1:])]
-        return httpx.Response(200, json={"choices": [{"text": "x", "prompt_logprobs": steps}]})
+        """The base model gives each next token of an answer of this server -3, its own likeliest -0.1."""
+        choices = [
+            {"index": number, "logprobs": {"top_logprobs": [{"token_id:0": -0.1, "token_id:1": -3.0}]}}
+            for number in range(len(body["prompt"]))
+        ]
+        return httpx.Response(200, json={"choices": choices[::-1]})
 
 
 class _Chunks(httpx.AsyncByteStream):
