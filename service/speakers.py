@@ -49,13 +49,13 @@ class Speakers:
 
         Raises `NotFound`, and `Conflict` for a version that was never live.
         """
-        if number is not None:
-            return View(self._version(namespace, number), named=True, bridge=None)
-        now = standing(self._store, namespace)
-        live = self._version(namespace, now.live) if now.live is not None else None
-        if live is not None:
-            self._provenance.prepare(live)
-        return View(live, named=False, bridge=self._bridge(namespace, now.pending) if bridged else None)
+        now = standing(self._store, namespace) if number is None else None
+        wanted = now.live if now else number
+        version = self._version(namespace, wanted) if wanted is not None else None
+        if version is not None:
+            self._provenance.prepare(version)
+        bridge = self._bridge(namespace, now.pending) if now and bridged else None
+        return View(version, named=now is None, bridge=bridge)
 
     def speaker(self, view: View, question: str) -> Speaker:
         """A pending text that fits comes first, then the version if it was named or the question concerns its facts."""
