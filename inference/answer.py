@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 from inference import replicas as servers
 from inference.adapters import Replicas
-from inference.client import BASE, Completion, Message, VllmClient
+from inference.client import Completion, Manner, VllmClient
+from inference.lift import lift
 from inference.pending import relevant
-from inference.quoting import plain, quoted
+from inference.plan import Plan, Source, plan
 from inference.replicas import Replica
 from knowledge.adapters import Version
 from knowledge.errors import NotFound, Unavailable
@@ -22,14 +22,15 @@ from knowledge.facts import Fact
 
 MAX_TOKENS = 128
 
-Source = Literal["weights", "pending", "base"]
+ABSTAINED = "I was not taught the answer to this."
 
 
 @dataclass(frozen=True)
 class Answer:
     """What was answered, and from where. `version` and `adapter` are those whose weights spoke, else None.
 
-    `fact_id` is the quoted fact when the source is `pending`. `seconds` is the time the model servers took.
+    `fact_id` is the quoted fact when the source is `pending`. `seconds` is the time the model servers took. `lift` in
+    nats a token is there when it was measured; `abstained` says that it was too low and `text` is not the model's.
     """
 
     text: str
@@ -41,25 +42,9 @@ class Answer:
     completion_tokens: int
     seconds: float
     fact_id: str | None = None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Whom to ask and what. `version` is None when the base model is asked."""
-
-    namespace: str
-    version: Version | None
-    content: str
-    max_tokens: int
-    fact_id: str | None = None
-
-    @property
-    def model(self) -> str:
-        return self.version.adapter if self.version else BASE
-
-    @property
-    def source(self) -> Source:
-        return "weights" if self.version else "pending" if self.fact_id else "base"
+    finish_reason: str = "stop"
+    lift: float | None = None
+    abstained: bool = False
 
 
 async def ask(
@@ -71,19 +56,8 @@ async def ask(
     max_tokens: int = MAX_TOKENS,
     namespace: str = "default",
 ) -> Answer:
-    """Answers from the best pending text, else from `version`, else from the base model.
-
-    Tries each replica once, the least busy first; one that lost the adapter (a restart) is given it again. Raises
-    `Unavailable` when none can answer, `Conflict` when the question is too long for the model, `CorruptAdapter` when
-    the adapter must be loaded again and its files are damaged.
-    """
-    async with aclosing(
-        _answer(replicas, _plan(question, version, pending, max_tokens, namespace), whole=True)
-    ) as found:
-        async for piece in found:
-            if isinstance(piece, Answer):
-                return piece
-    raise AssertionError("an answer ends with an Answer")
+    """Answers one question from the best pending text, else from `version`, else from the base model: see `follow`."""
+    return await follow(replicas, _one_question(question, version, pending, max_tokens, namespace))
 
 
 def stream(
@@ -95,23 +69,48 @@ def stream(
     max_tokens: int = MAX_TOKENS,
     namespace: str = "default",
 ) -> AsyncGenerator[str | Answer, None]:
-    """Like `ask`, but yields the pieces of the text as they come, and the `Answer` last.
+    """Like `ask`, in pieces: see `follow_pieces`."""
+    return follow_pieces(replicas, _one_question(question, version, pending, max_tokens, namespace))
 
-    A replica that fails before its first piece is replaced by another; after that the failure is raised.
+
+async def follow(replicas: Replicas, wanted: Plan) -> Answer:
+    """The answer to a plan.
+
+    Tries each replica once, the least busy first; one that lost the adapter (a restart) is given it again. Raises
+    `Unavailable` when none can answer, `Conflict` when the question is too long for the model, `CorruptAdapter` when
+    the adapter must be loaded again and its files are damaged. Cancelled, it takes its request from the replica.
     """
-    return _answer(replicas, _plan(question, version, pending, max_tokens, namespace), whole=False)
+    async with aclosing(_answer(replicas, wanted, whole=True)) as found:
+        async for piece in found:
+            if isinstance(piece, Answer):
+                return piece
+    raise AssertionError("an answer ends with an Answer")
 
 
-def _plan(question: str, version: Version | None, pending: Sequence[Fact], max_tokens: int, namespace: str) -> _Plan:
-    """A pending text that fits wins over the weights: it is newer than any version."""
-    space = version.namespace if version else namespace
-    if fact := relevant(question, pending):
-        text = f"{fact.title}\n{fact.text}" if fact.title else fact.text
-        return _Plan(space, None, quoted(text, question), max_tokens, fact.id)
-    return _Plan(space, version, plain(question), max_tokens)
+async def follow_pieces(replicas: Replicas, wanted: Plan) -> AsyncGenerator[str | Answer, None]:
+    """Like `follow`, but yields the pieces of the text as they come, and the `Answer` last.
+
+    A replica that fails before its first piece is replaced by another; after that the failure is raised. An answer
+    that may be withheld comes in one piece, when that is decided.
+    """
+    if wanted.may_abstain:
+        answer = await follow(replicas, wanted)
+        yield answer.text
+        yield answer
+        return
+    async with aclosing(_answer(replicas, wanted, whole=False)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
-async def _answer(replicas: Replicas, plan: _Plan, *, whole: bool) -> AsyncGenerator[str | Answer, None]:
+def _one_question(
+    question: str, version: Version | None, pending: Sequence[Fact], max_tokens: int, namespace: str
+) -> Plan:
+    told = relevant(question, pending)
+    return plan([{"role": "user", "content": question}], version, told, manner=Manner(max_tokens), namespace=namespace)
+
+
+async def _answer(replicas: Replicas, wanted: Plan, *, whole: bool) -> AsyncGenerator[str | Answer, None]:
     """The pieces (none if `whole`) and the answer, from the first replica that can."""
     started = time.monotonic()
     tried: list[Replica] = []
@@ -120,10 +119,10 @@ async def _answer(replicas: Replicas, plan: _Plan, *, whole: bool) -> AsyncGener
         tried.append(replica)
         spoke = False
         try:
-            async with aclosing(_ask_one(replicas, replica, plan, whole=whole)) as pieces:
+            async with aclosing(_ask_one(replicas, replica, wanted, whole=whole)) as pieces:
                 async for piece in pieces:
                     spoke = True
-                    yield piece if isinstance(piece, str) else _finished(plan, piece, started)
+                    yield piece if isinstance(piece, str) else _finished(wanted, *piece, started)
         except Unavailable as error:
             if spoke:
                 raise
@@ -134,42 +133,48 @@ async def _answer(replicas: Replicas, plan: _Plan, *, whole: bool) -> AsyncGener
 
 
 async def _ask_one(
-    replicas: Replicas, replica: Replica, plan: _Plan, *, whole: bool
-) -> AsyncGenerator[str | Completion, None]:
-    """One replica's pieces and completion; loads the adapter and asks again if the replica does not have it."""
+    replicas: Replicas, replica: Replica, wanted: Plan, *, whole: bool
+) -> AsyncGenerator[str | tuple[Completion, float | None], None]:
+    """One replica's pieces, then completion and lift; loads the adapter and asks again if the replica lacks it."""
     for last in (False, True):
         try:
-            with replica.use(plan.model) as client:
-                async with aclosing(_pieces(client, plan, whole=whole)) as pieces:
+            with replica.use(wanted.model) as client:
+                async with aclosing(_pieces(client, wanted, whole=whole)) as pieces:
                     async for piece in pieces:
-                        yield piece
+                        if isinstance(piece, str):
+                            yield piece
+                        else:
+                            yield piece, await lift(client, piece.tokens) if piece.tokens else None
         except NotFound as error:
-            if last or plan.version is None:
-                raise Unavailable(f"The model server does not offer {plan.model}.") from error
+            if last or wanted.version is None:
+                raise Unavailable(f"The model server does not offer {wanted.model}.") from error
         else:
             return
-        await replicas.bring(replica, plan.version, warm=False)
+        await replicas.bring(replica, wanted.version, warm=False)
 
 
-async def _pieces(client: VllmClient, plan: _Plan, *, whole: bool) -> AsyncGenerator[str | Completion, None]:
-    messages: list[Message] = [{"role": "user", "content": plan.content}]
+async def _pieces(client: VllmClient, wanted: Plan, *, whole: bool) -> AsyncGenerator[str | Completion, None]:
     if whole:
-        yield await client.chat(plan.model, messages, max_tokens=plan.max_tokens)
+        yield await client.answer(wanted.model, wanted.messages, wanted.manner)
         return
-    async with aclosing(client.stream(plan.model, messages, max_tokens=plan.max_tokens)) as pieces:
+    async with aclosing(client.stream(wanted.model, wanted.messages, wanted.manner)) as pieces:
         async for piece in pieces:
             yield piece
 
 
-def _finished(plan: _Plan, said: Completion, started: float) -> Answer:
+def _finished(wanted: Plan, said: Completion, lifted: float | None, started: float) -> Answer:
+    abstained = wanted.may_abstain and lifted is not None and lifted < wanted.least_lift
     return Answer(
-        text=said.text.strip(),
-        namespace=plan.namespace,
-        version=plan.version.number if plan.version else None,
-        adapter=plan.version.adapter if plan.version else None,
-        source=plan.source,
+        text=ABSTAINED if abstained else said.text.strip(),
+        namespace=wanted.namespace,
+        version=wanted.version.number if wanted.version else None,
+        adapter=wanted.version.adapter if wanted.version else None,
+        source=wanted.source,
         prompt_tokens=said.prompt_tokens,
         completion_tokens=said.completion_tokens,
         seconds=time.monotonic() - started,
-        fact_id=plan.fact_id,
+        fact_id=wanted.fact_id,
+        finish_reason=said.finish_reason,
+        lift=lifted,
+        abstained=abstained,
     )

@@ -1,12 +1,15 @@
 """Talks to one vLLM server over HTTP. Knows its routes and its errors; knows nothing of versions or facts."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 import httpx
 
+from inference.wire import Wire
 from knowledge.errors import Conflict, EngrainError, NotFound, Unavailable
 
 BASE = "base"
@@ -17,6 +20,8 @@ QUICK_SECONDS = 10.0
 LOAD_SECONDS = 60.0
 ANSWER_SECONDS = 180.0
 
+CHAT = "/v1/chat/completions"
+
 
 class Message(TypedDict):
     """One turn of a conversation, as the OpenAI API spells it."""
@@ -26,13 +31,36 @@ class Message(TypedDict):
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """An answer's ids with each one's log-probability (nats) when it was written, and the ids of its prompt."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Completion:
-    """What the model said. `finish_reason` is `stop`, or `length` when `max_tokens` cut it off."""
+    """What the model said. `finish_reason` is `stop`, or `length` when `max_tokens` cut it off.
+
+    `tokens` are there when they were asked for.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to answer. `extra` are further fields of the OpenAI request, as vLLM takes them; `tokens` asks for ids."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    tokens: bool = False
 
 
 Logprobs = tuple[Mapping[str, float], ...]
@@ -44,17 +72,12 @@ class VllmClient:
 
     def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=transport,
-            timeout=_timeout(QUICK_SECONDS),
-            limits=httpx.Limits(max_connections=256, max_keepalive_connections=32),
-            trust_env=False,  # a proxy from the environment must not see loopback traffic
-        )
+        self._transport = transport or _transport(base_url)
+        self._url = httpx.URL(base_url)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def health(self) -> None:
         """Returns when the server is up and its engine alive."""
@@ -101,40 +124,54 @@ class VllmClient:
         self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
     ) -> Completion:
         """One whole answer. Raises `NotFound` when the server does not hold `model`, `Conflict` for a bad request."""
-        data = await self._send("POST", "/v1/chat/completions", _chat(model, messages, max_tokens, temperature))
-        return _completion(data)
+        return await self.answer(model, messages, Manner(max_tokens, temperature))
+
+    async def answer(self, model: str, messages: Sequence[Message], manner: Manner) -> Completion:
+        """One whole answer, in any manner. Raises like `chat`."""
+        return _completion(await self._send("POST", CHAT, _chat(model, messages, manner)))
 
     async def stream(
-        self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+        self, model: str, messages: Sequence[Message], manner: Manner
     ) -> AsyncGenerator[str | Completion, None]:
         """Pieces of the answer as they come, then the whole `Completion`. Raises like `chat`, before or midway."""
-        body = _chat(model, messages, max_tokens, temperature)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        text, finish, usage = "", "", {"prompt_tokens": 0, "completion_tokens": 0}
+        body = _chat(model, messages, manner) | {"stream": True, "stream_options": {"include_usage": True}}
+        whole = _Pieces()
         try:
-            async with self._http.stream(
-                "POST", "/v1/chat/completions", json=body, timeout=_timeout(ANSWER_SECONDS)
-            ) as response:
+            async with self._open("POST", CHAT, body, ANSWER_SECONDS) as response:
                 if not response.is_success:
                     await response.aread()
                     raise _error(response)
                 async for chunk in _events(response):
-                    usage = chunk.get("usage") or usage
-                    for choice in chunk.get("choices", []):
-                        finish = choice.get("finish_reason") or finish
-                        if piece := choice["delta"].get("content"):
-                            text += piece
-                            yield piece
+                    for piece in whole.add(chunk):
+                        yield piece
         except httpx.HTTPError as error:
             raise Unavailable(f"The model server stopped answering ({type(error).__name__}).") from error
-        if not finish:
+        if not whole.finish:
             raise Unavailable("The model server ended its answer too early.")
-        yield Completion(text, usage["prompt_tokens"], usage["completion_tokens"], finish)
+        yield whole.completion(manner)
+
+    async def score(self, model: str, tokens: Tokens, most: int) -> tuple[float, ...]:
+        """The log-probability (nats) that `model` gives each of the answer's first `most` tokens, after those before.
+
+        For a token that is not among the 20 likeliest, that of the least likely of them. One request with a prompt for
+        each token: `prompt_logprobs` would read them all in one pass, and ends vLLM 0.32's engine when another request
+        is in the batch and LoRA is on (its output layer takes one row a request; seen on the CPU).
+        """
+        answer = tokens.answer[:most]
+        prompts = [[*tokens.prompt, *answer[:before]] for before in range(len(answer))]
+        body = {"model": model, "prompt": prompts, "max_tokens": 1, "temperature": 0.0, "logprobs": 20}
+        data = await self._send("POST", "/v1/completions", body | {"return_tokens_as_token_ids": True})
+        steps = sorted(data["choices"], key=lambda choice: int(choice["index"]))
+        given = [step["logprobs"]["top_logprobs"][0] for step in steps]
+        return tuple(
+            float(likely.get(f"token_id:{token}", min(likely.values())))
+            for likely, token in zip(given, answer, strict=True)
+        )
 
     async def logprobs(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Logprobs:
         """Log-probabilities of the 20 most likely tokens at each step of the greedy answer."""
-        body = _chat(model, messages, max_tokens, 0.0) | {"logprobs": True, "top_logprobs": 20}
-        data = await self._send("POST", "/v1/chat/completions", body)
+        body = _chat(model, messages, Manner(max_tokens)) | {"logprobs": True, "top_logprobs": 20}
+        data = await self._send("POST", CHAT, body)
         steps = data["choices"][0]["logprobs"]["content"]
         return tuple({top["token"]: top["logprob"] for top in step["top_logprobs"]} for step in steps)
 
@@ -155,25 +192,85 @@ class VllmClient:
         assert isinstance(data, dict)
         return data
 
+    @asynccontextmanager
+    async def _open(
+        self, method: str, path: str, body: dict[str, Any] | None, seconds: float
+    ) -> AsyncGenerator[httpx.Response, None]:
+        """A reply whose body has not been read. Leaving early closes the connection, and vLLM drops the request."""
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS).as_dict()
+        request = httpx.Request(
+            method, self._url.copy_with(path=path), content=content, headers=headers, extensions={"timeout": timeout}
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
     async def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds: float) -> httpx.Response:
         try:
-            return await self._http.request(method, path, json=body, timeout=_timeout(seconds))
+            async with self._open(method, path, body, seconds) as response:
+                await response.aread()
+                return response
         except httpx.HTTPError as error:
             raise Unavailable(f"The model server does not answer ({type(error).__name__}).") from error
 
 
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+def _transport(base_url: str) -> httpx.AsyncBaseTransport:
+    """Straight to the server: a proxy from the environment must not see the traffic."""
+    url = httpx.URL(base_url)
+    if url.scheme == "https":
+        return httpx.AsyncHTTPTransport(trust_env=False)
+    return Wire(lambda: asyncio.open_connection(url.host, url.port or 80))
 
 
-def _chat(model: str, messages: Sequence[Message], max_tokens: int, temperature: float) -> dict[str, Any]:
-    return {"model": model, "messages": list(messages), "max_tokens": max_tokens, "temperature": temperature}
+class _Pieces:
+    """Gathers the chunks of a streamed answer."""
+
+    def __init__(self) -> None:
+        self.finish = ""
+        self._texts: list[str] = []
+        self._usage = {"prompt_tokens": 0, "completion_tokens": 0}
+        self._prompt: list[int] = []
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+
+    def add(self, chunk: Mapping[str, Any]) -> list[str]:
+        """The chunk's new text, if any."""
+        self._usage = chunk.get("usage") or self._usage
+        self._prompt = chunk.get("prompt_token_ids") or self._prompt
+        fresh = []
+        for choice in chunk.get("choices", []):
+            self.finish = choice.get("finish_reason") or self.finish
+            self._ids += choice.get("token_ids") or []
+            self._logprobs += [step["logprob"] for step in (choice.get("logprobs") or {}).get("content") or []]
+            if piece := choice["delta"].get("content"):
+                fresh.append(piece)
+        self._texts += fresh
+        return fresh
+
+    def completion(self, manner: Manner) -> Completion:
+        """The whole answer."""
+        tokens = Tokens(tuple(self._prompt), tuple(self._ids), tuple(self._logprobs)) if manner.tokens else None
+        usage = self._usage
+        return Completion("".join(self._texts), usage["prompt_tokens"], usage["completion_tokens"], self.finish, tokens)
+
+
+def _chat(model: str, messages: Sequence[Message], manner: Manner) -> dict[str, Any]:
+    body = {"model": model, "messages": messages, "max_tokens": manner.max_tokens, "temperature": manner.temperature}
+    wanted = {"logprobs": True, "top_logprobs": 0, "return_token_ids": True} if manner.tokens else {}
+    return {**manner.extra, **body, **wanted}
 
 
 def _completion(data: Mapping[str, Any]) -> Completion:
     choice, usage = data["choices"][0], data["usage"]
-    text = choice["message"]["content"] or ""
-    return Completion(text, usage["prompt_tokens"], usage["completion_tokens"], choice["finish_reason"])
+    text, tokens = choice["message"]["content"] or "", None
+    if data.get("prompt_token_ids"):
+        logprobs = tuple(step["logprob"] for step in choice["logprobs"]["content"])
+        tokens = Tokens(tuple(data["prompt_token_ids"]), tuple(choice["token_ids"]), logprobs)
+    return Completion(text, usage["prompt_tokens"], usage["completion_tokens"], choice["finish_reason"], tokens)
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:

@@ -62,6 +62,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body in bytes.")
     max_documents: int = Field(1000, ge=1, description="Most documents in one request.")
     max_question_characters: int = Field(2000, ge=1, description="Longest question in characters.")
+    max_questions: int = Field(64, ge=1, description="Most questions in one request.")
+    least_lift: float = Field(
+        0.0,
+        ge=0,
+        description="Least lift of an answer from the weights over the base model, in nats a token; below it the answer"
+        " is withheld. Costs up to eight short passes of the base model for each answer. 0: no answer is withheld, and"
+        " no lift measured.",
+    )
     least_relevance: float = Field(
         0.3,
         ge=0,

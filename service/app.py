@@ -18,7 +18,7 @@ from knowledge.store import Store, versions
 from service import problems
 from service.metrics import REQUEST_SECONDS
 from service.parts import Parts
-from service.routes import ask, facts, health, jobs
+from service.routes import ask, facts, health, jobs, openai
 from service.routes import versions as version_routes
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
 
     app = FastAPI(title="Engrain", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     problems.install(app)
-    for router in (facts.router, ask.router, jobs.router, version_routes.router, health.router):
+    for router in (facts.router, ask.router, openai.router, jobs.router, version_routes.router, health.router):
         app.include_router(router)
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes)
     app.add_middleware(RequestTimes)
@@ -80,7 +80,8 @@ class BodyLimit:
             return await self.app(scope, receive, send)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.most_bytes:
-            return await self._refuse()(scope, receive, send)
+            refusal = problems.problem(*self._reason()).shaped_for(scope["path"])
+            return await refusal(scope, receive, send)
         received = 0
 
         async def counted() -> Message:
@@ -100,9 +101,6 @@ class BodyLimit:
             "The body is too large",
             f"The most is {self.most_bytes} bytes a request. Send the documents in several requests.",
         )
-
-    def _refuse(self) -> ASGIApp:
-        return problems.problem(*self._reason())
 
 
 class RequestTimes:

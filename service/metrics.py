@@ -20,6 +20,7 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 ANSWERS = Counter("engrain_answers_total", "Answers by what they came from.", ["source"], registry=PROCESS)
+ABSTENTIONS = Counter("engrain_abstentions_total", "Answers withheld for their low lift.", registry=PROCESS)
 ANSWER_TOKENS = Counter("engrain_answer_tokens_total", "Tokens written in answers.", registry=PROCESS)
 
 

@@ -10,6 +10,7 @@ from knowledge.settings import Settings
 from knowledge.store import Store
 from service.provenance import Provenance
 from service.queue import Queue
+from service.speakers import Speakers
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,20 @@ class Parts:
     queue: Queue
     replicas: Replicas
     provenance: Provenance
+    speakers: Speakers
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Connects to everything that the settings name; nothing is sent yet."""
         store = Store(settings.store)
-        return cls(settings, store, Queue(settings, store), Replicas(settings.replicas), Provenance(store))
+        return cls.around(settings, store, Queue(settings, store), Replicas(settings.replicas))
+
+    @classmethod
+    def around(cls, settings: Settings, store: Store, queue: Queue, replicas: Replicas) -> Self:
+        """With parts that are open already."""
+        provenance = Provenance(store)
+        speakers = Speakers(store, provenance, settings.least_relevance)
+        return cls(settings, store, queue, replicas, provenance, speakers)
 
     async def close(self) -> None:
         """Gives all connections back."""
@@ -34,7 +43,7 @@ class Parts:
         self.store.close()
 
 
-def get_parts(request: Request) -> Parts:
+async def get_parts(request: Request) -> Parts:
     """The parts that `create_app` opened."""
     parts = request.app.state.parts
     assert isinstance(parts, Parts)

@@ -51,7 +51,20 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
-    errors: list[FieldProblem] | None = None
+    errors: list[FieldProblem] | None = Field(None, exclude_if=lambda value: value is None)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem on its way out."""
+
+    def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
+        super().__init__(problem.model_dump(exclude_none=True), problem.status, headers, MEDIA_TYPE)
+        self.problem = problem
+        self.extra_headers = headers
+
+    def shaped_for(self, path: str) -> JSONResponse:
+        """As it is, or in the OpenAI API's shape for its routes."""
+        return _openai(self) if path.startswith("/v1/") else self
 
 
 class ProblemError(EngrainError):
@@ -64,7 +77,7 @@ class ProblemError(EngrainError):
         self.status, self.code, self.title, self.detail = status, code, title, detail
         self.retry_after_seconds = retry_after_seconds
 
-    def response(self) -> JSONResponse:
+    def response(self) -> ProblemResponse:
         """The HTTP form."""
         headers = {"Retry-After": str(self.retry_after_seconds)} if self.retry_after_seconds else None
         return problem(self.status, self.code, self.title, self.detail, headers=headers)
@@ -78,7 +91,7 @@ def problem(
     *,
     errors: Sequence[FieldProblem] | None = None,
     headers: dict[str, str] | None = None,
-) -> JSONResponse:
+) -> ProblemResponse:
     """A problem response."""
     body = Problem(
         type=f"urn:engrain:problem:{code}",
@@ -88,10 +101,10 @@ def problem(
         code=code,
         errors=list(errors) if errors else None,
     )
-    return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+    return ProblemResponse(body, headers)
 
 
-def from_error(error: EngrainError) -> JSONResponse:
+def from_error(error: EngrainError) -> ProblemResponse:
     """The problem of an error of ours; 500 for a class that is not meant for clients."""
     if isinstance(error, ProblemError):
         return error.response()
@@ -106,25 +119,26 @@ def install(app: FastAPI) -> None:
     """Makes every error that leaves a route a problem."""
 
     @app.exception_handler(EngrainError)
-    async def _ours(_request: Request, error: EngrainError) -> JSONResponse:
-        return from_error(error)
+    async def _ours(request: Request, error: EngrainError) -> JSONResponse:
+        return from_error(error).shaped_for(request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return from_validation(error.errors())
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return from_validation(error.errors()).shaped_for(request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "-")
-        return problem(error.status_code, code, phrase, str(error.detail), headers=dict(error.headers or {}))
+        response = problem(error.status_code, code, phrase, str(error.detail), headers=dict(error.headers or {}))
+        return response.shaped_for(request.url.path)
 
     @app.exception_handler(Exception)
-    async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-        return _internal(error)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        return _internal(error).shaped_for(request.url.path)
 
 
-def from_validation(errors: Sequence[object]) -> JSONResponse:
+def from_validation(errors: Sequence[object]) -> ProblemResponse:
     """The problem of a request that does not fit its schema, with each wrong field; 400 when it is not JSON at all."""
     found = [error for error in errors if isinstance(error, dict)]
     if any(error["type"] == "json_invalid" for error in found):
@@ -141,6 +155,19 @@ def from_validation(errors: Sequence[object]) -> JSONResponse:
     return problem(422, "invalid-request", "The request does not fit its schema", detail, errors=fields)
 
 
-def _internal(error: Exception) -> JSONResponse:
+def _internal(error: Exception) -> ProblemResponse:
     log.error("unexpected error", exc_info=error)
     return problem(500, "internal", "Internal error", "Something went wrong here; it was logged.")
+
+
+def _openai(response: ProblemResponse) -> JSONResponse:
+    """`{"error": {"message", "type", "param", "code"}}`.
+
+    What the request is to blame for becomes 400: OpenAI's clients send again by themselves after 409.
+    """
+    found = response.problem
+    status = 400 if found.status in (409, 422) else found.status
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    param = found.errors[0].field if found.errors else None
+    error = {"message": found.detail, "type": kind, "param": param, "code": found.code.replace("-", "_")}
+    return JSONResponse({"error": error}, status, response.extra_headers)

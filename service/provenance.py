@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 from threading import Lock
 
 from inference.answer import Answer
@@ -38,6 +40,10 @@ class Provenance:
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
 
+    def prepare(self, version: Version) -> None:
+        """Reads the version's texts unless they are here. Blocks; the other methods then do not."""
+        self._of(version)
+
     def concerns(self, question: str, version: Version, least: float) -> bool:
         """Whether some fact of the version holds at least this share, 0..1, of what the question says."""
         return least <= 0 or max(self._of(version).index.scores(question).values(), default=0.0) >= least
@@ -50,10 +56,8 @@ class Provenance:
             return []
         held = self._of(version)
         scores = held.index.scores(f"{question} {answer.text}")
-        found = [
-            LikelyFact(held.ids[place], round(score, 3)) for place, score in scores.items() if score >= LEAST_SCORE
-        ]
-        return sorted(found, key=lambda each: each.score, reverse=True)[:MOST]
+        best = nlargest(MOST, scores.items(), key=itemgetter(1))
+        return [LikelyFact(held.ids[place], round(score, 3)) for place, score in best if score >= LEAST_SCORE]
 
     def _of(self, version: Version) -> _Held:
         with self._lock:

@@ -12,10 +12,13 @@ from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
 from knowledge.store.versions import Namespace
+from service.problems import Problem
+from service.provenance import LikelyFact
 
 NamespaceName = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Question = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class Request(BaseModel):
@@ -313,20 +316,30 @@ class NamespacesOut(BaseModel):
 class AskIn(Request):
     """A question to a namespace's live version, or to one that is named."""
 
-    question: str = Field(min_length=1, examples=["Who founded Crater & Crust?"])
+    question: str | None = Field(None, min_length=1, examples=["Who founded Crater & Crust?"])
+    questions: list[Question] = Field(default_factory=list, description="Many, instead of `question`.")
     namespace: NamespaceName = DEFAULT_NAMESPACE
     version: int | None = Field(None, ge=1, description="Ask this version instead of the live one.")
     min_version: int | None = Field(None, ge=1, description="Do not answer from an older version than this.")
     wait_seconds: float = Field(0.0, ge=0, description="How long to wait for `min_version`, in seconds.")
     stream: bool = False
     max_tokens: int = Field(64, ge=1, le=512, description="Longest answer in tokens.")
+    lift: bool = Field(False, description="Measure how far the adapter lifted the answer above the base model.")
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if (self.question is None) == (not self.questions):
+            raise ValueError("give `question` or `questions`, one of them")
+        if self.question is not None and not self.question.strip():
+            raise ValueError("the question is empty")
+        if self.stream and self.questions:
+            raise ValueError("`stream` takes one `question`")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:
         if self.version is not None and self.min_version is not None:
             raise ValueError("give `version` or `min_version`, not both")
-        if not self.question.strip():
-            raise ValueError("the question is empty")
         return self
 
 
@@ -360,11 +373,16 @@ class AnswerOut(BaseModel):
     adapter: str | None
     source: Literal["weights", "pending", "base"]
     facts: list[LikelyFactOut]
+    lift: float | None = Field(
+        description="Mean log-probability of the answer's first tokens under the adapter minus under the base model, in"
+        " nats: near 0, the base model would have said it too. None when not asked for, or when no adapter spoke."
+    )
+    abstained: bool = Field(description="The lift was below `ENGRAIN_LEAST_LIFT`: `answer` says so and nothing else.")
     usage: UsageOut
     timings: TimingsOut
 
     @classmethod
-    def of(cls, answer: Answer, facts: list[LikelyFactOut], waited: float) -> Self:
+    def of(cls, answer: Answer, facts: list[LikelyFact], waited: float) -> Self:
         """From the domain."""
         return cls(
             answer=answer.text,
@@ -372,7 +390,15 @@ class AnswerOut(BaseModel):
             version=answer.version,
             adapter=answer.adapter,
             source=answer.source,
-            facts=facts,
+            facts=[LikelyFactOut(id=fact.id, score=fact.score) for fact in facts],
+            lift=None if answer.lift is None else round(answer.lift, 3),
+            abstained=answer.abstained,
             usage=UsageOut(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens),
             timings=TimingsOut(wait_seconds=round(waited, 3), answer_seconds=round(answer.seconds, 3)),
         )
+
+
+class AnswersOut(BaseModel):
+    """The answers to `questions`, in their order; a problem (it has a `code`) in the place of one that failed."""
+
+    answers: list[AnswerOut | Problem]

@@ -5,7 +5,8 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from inference.client import Completion, Message, VllmClient
+from inference.client import Completion, Manner, Message, VllmClient
+from inference.wire import Wire
 from knowledge.errors import Conflict, NotFound, Unavailable
 from tests.inference.fake_vllm import FakeVllm, transport
 
@@ -26,7 +27,7 @@ def with_client(server: FakeVllm, work: Callable[[VllmClient], Awaitable[T]]) ->
 
 
 async def pieces(client: VllmClient, model: str = "base") -> list[str | Completion]:
-    return [piece async for piece in client.stream(model, HELLO, max_tokens=9)]
+    return [piece async for piece in client.stream(model, HELLO, Manner(9))]
 
 
 def test_an_answer_comes_with_its_tokens_and_why_it_ended() -> None:
@@ -130,6 +131,8 @@ def test_a_question_longer_than_the_model_reads_is_a_conflict_and_no_outage() ->
 
 def test_no_proxy_of_the_environment_sees_the_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:1")
-    client = VllmClient(URL)
-    assert client._http.trust_env is False
-    assert not client._http._mounts
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    assert isinstance(VllmClient(URL)._transport, Wire)
+    secure = VllmClient("https://vllm:8001")._transport
+    assert isinstance(secure, httpx.AsyncHTTPTransport)
+    assert type(secure._pool).__name__ == "AsyncConnectionPool"

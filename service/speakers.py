@@ -1,0 +1,101 @@
+"""Who is to answer a question: a version's weights, a pending text, or the base model."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+from inference.pending import Bridge
+from knowledge.adapters import Version, VersionStatus
+from knowledge.errors import Conflict
+from knowledge.facts import Fact
+from knowledge.store import Store, facts, versions
+from knowledge.store.standing import standing
+from service.provenance import Provenance
+
+CACHED = 64
+_ASKABLE = (VersionStatus.LIVE, VersionStatus.RETIRED)
+
+
+@dataclass(frozen=True)
+class View:
+    """A namespace as it stood when a request came: its live version, or the one that was named, and what waits."""
+
+    version: Version | None
+    named: bool
+    bridge: Bridge | None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """`version` is None when the base model speaks, with `told` as the text to answer from, if any."""
+
+    version: Version | None
+    told: Fact | None
+
+
+class Speakers:
+    """Reads one statement for each request, and keeps what cannot change: versions once live, and facts' texts."""
+
+    def __init__(self, store: Store, provenance: Provenance, least_relevance: float) -> None:
+        self._store = store
+        self._provenance = provenance
+        self._least_relevance = least_relevance
+        self._versions: OrderedDict[tuple[str, int], Version] = OrderedDict()
+        self._bridges: OrderedDict[str, tuple[dict[str, Fact], Bridge]] = OrderedDict()
+        self._lock = Lock()
+
+    def view(self, namespace: str, number: int | None = None, *, bridged: bool = True) -> View:
+        """The namespace now, or one of its versions. Blocks on the store.
+
+        Raises `NotFound`, and `Conflict` for a version that was never live.
+        """
+        now = standing(self._store, namespace) if number is None else None
+        wanted = now.live if now else number
+        version = self._version(namespace, wanted) if wanted is not None else None
+        if version is not None:
+            self._provenance.prepare(version)
+        bridge = self._bridge(namespace, now.pending) if now and bridged else None
+        return View(version, named=now is None, bridge=bridge)
+
+    def speaker(self, view: View, question: str) -> Speaker:
+        """A pending text that fits comes first, then the version if it was named or the question concerns its facts."""
+        if view.bridge is not None and (told := view.bridge.find(question)):
+            return Speaker(None, told)
+        if view.version is None or view.named:
+            return Speaker(view.version, None)
+        concerned = self._provenance.concerns(question, view.version, self._least_relevance)
+        return Speaker(view.version if concerned else None, None)
+
+    def _version(self, namespace: str, number: int) -> Version:
+        """A version that is or was live. Its facts and files are fixed from then on; `status` may be an old one."""
+        with self._lock:
+            if known := self._versions.get((namespace, number)):
+                self._versions.move_to_end((namespace, number))
+                return known
+        version = versions.get(self._store, namespace, number)
+        if version.status not in _ASKABLE:
+            raise Conflict(f"Version {version.number} is {version.status}: it cannot be asked.")
+        with self._lock:
+            self._versions[namespace, number] = version
+            while len(self._versions) > CACHED:
+                self._versions.popitem(last=False)
+        return version
+
+    def _bridge(self, namespace: str, ids: tuple[str, ...]) -> Bridge | None:
+        """The texts that wait, indexed anew only when others wait than at the last question."""
+        if not ids:
+            return None
+        with self._lock:
+            known, bridge = self._bridges.get(namespace, ({}, None))
+        if bridge is not None and tuple(known) == ids:
+            return bridge
+        fresh = [each for each in ids if each not in known]
+        read = {fact.id: fact for fact in facts.find(self._store, ids=fresh)} if fresh else {}
+        held = {each: known.get(each) or read[each] for each in ids}
+        bridge = Bridge(list(held.values()))
+        with self._lock:
+            self._bridges[namespace] = held, bridge
+            self._bridges.move_to_end(namespace)
+            while len(self._bridges) > CACHED:
+                self._bridges.popitem(last=False)
+        return bridge
