@@ -40,7 +40,7 @@ fix: install ## Format and mend what ruff can mend
 	$(BIN)/ruff check --fix $(CODE)
 
 lock: install ## Compile locks/*.txt again after a change of pyproject.toml or locks/overrides-*.txt
-	$(BIN)/python tools/lock.py
+	$(PYTHON) tools/lock.py $(abspath $(BIN))/uv
 
 bench: ## Print the benchmarks that exist
 	@grep -rsl '^"""Benchmark' experiments --include=*.py | sed 's|/|.|g; s|\.py$$||; s|^|  $(BIN)/python -m |' || echo "  There is no benchmark yet."

@@ -1,15 +1,15 @@
 """Talks to one vLLM server over HTTP. Knows its routes and its errors; knows nothing of versions or facts."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+import aiohttp
 import httpx
+from httpx_aiohttp import AiohttpTransport
 
-from inference.wire import Wire
 from knowledge.errors import Conflict, EngrainError, NotFound, Unavailable
 
 BASE = "base"
@@ -20,7 +20,15 @@ QUICK_SECONDS = 10.0
 LOAD_SECONDS = 60.0
 ANSWER_SECONDS = 180.0
 
+MOST_CONNECTIONS = 256
+KEPT_SECONDS = 2.0
+"""How long an unused connection is kept. vLLM closes its own after 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE): kept as long
+here, a request now and then would go out on a connection that is just being closed, and fail."""
+
 CHAT = "/v1/chat/completions"
+
+_BROKEN = (httpx.HTTPError, aiohttp.ClientError)
+"""What a connection raises. A reply that is no HTTP comes as aiohttp's own error."""
 
 
 class Message(TypedDict):
@@ -72,7 +80,7 @@ class VllmClient:
 
     def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
-        self._transport = transport or _transport(base_url)
+        self._transport = transport or _transport()
         self._url = httpx.URL(base_url)
 
     async def close(self) -> None:
@@ -144,7 +152,7 @@ class VllmClient:
                 async for chunk in _events(response):
                     for piece in whole.add(chunk):
                         yield piece
-        except httpx.HTTPError as error:
+        except _BROKEN as error:
             raise Unavailable(f"The model server stopped answering ({type(error).__name__}).") from error
         if not whole.finish:
             raise Unavailable("The model server ended its answer too early.")
@@ -214,16 +222,14 @@ class VllmClient:
             async with self._open(method, path, body, seconds) as response:
                 await response.aread()
                 return response
-        except httpx.HTTPError as error:
+        except _BROKEN as error:
             raise Unavailable(f"The model server does not answer ({type(error).__name__}).") from error
 
 
-def _transport(base_url: str) -> httpx.AsyncBaseTransport:
+def _transport() -> httpx.AsyncBaseTransport:
     """Straight to the server: a proxy from the environment must not see the traffic."""
-    url = httpx.URL(base_url)
-    if url.scheme == "https":
-        return httpx.AsyncHTTPTransport(trust_env=False)
-    return Wire(lambda: asyncio.open_connection(url.host, url.port or 80))
+    limits = httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=KEPT_SECONDS)
+    return AiohttpTransport(trust_env=False, limits=limits)
 
 
 class _Pieces:

@@ -1,5 +1,6 @@
 """Compiles `locks/cpu.txt` and `locks/gpu.txt` from `pyproject.toml`: `make lock`.
 
+Run by the machine's Python, whose pip knows the configured indexes, with the environment's uv as its one argument.
 Full and hash checked, for Linux on x86-64. torch's CPU build is left out of the CPU lock: `tools/install.py` takes it
 from where the machine has it, and its hash would tie the lock to one place.
 """
@@ -18,17 +19,17 @@ LEFT_OUT = {"cpu": ("torch",), "gpu": ()}
 
 def main() -> None:
     """Compiles both locks. Exits with uv's message when one does not resolve."""
+    (uv,) = sys.argv[1:]
     environment = environment_for_uv()
     environment.pop("UV_INDEX", None)  # an extra index may hold only some of a release's files, and so of its hashes
     for backend in ("cpu", "gpu"):
         print(f"locks/{backend}.txt", flush=True)
-        if subprocess.run(compile_command(backend), cwd=ROOT, env=environment, check=False).returncode != 0:
+        if subprocess.run(compile_command(uv, backend), cwd=ROOT, env=environment, check=False).returncode != 0:
             sys.exit(f"locks/{backend}.txt does not resolve.")
 
 
-def compile_command(backend: str) -> list[str]:
+def compile_command(uv: str, backend: str) -> list[str]:
     """The command line. Without `--upgrade`: what is locked stays until pyproject.toml asks for something else."""
-    uv = str(Path(sys.executable).parent / "uv")
     command = [uv, "pip", "compile", "pyproject.toml", "--quiet", "--extra", backend, "--extra", "dev"]
     command += ["--override", f"locks/overrides-{backend}.txt", "--generate-hashes"]
     command += ["--python-platform", PLATFORM, "--python-version", PYTHON]
