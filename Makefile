@@ -5,13 +5,14 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP   := $(VENV)/.installed-$(BACKEND)
 BIN     := $(VENV)/bin
+BASE    ?= engrain-data/models/smollm2-135m-instruct
 CODE    := knowledge service worker inference command experiments tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench clean
+.PHONY: help install demo up test check fix lock bench bench-serving clean
 
 help: ## Print these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv from the lock of this machine's backend (BACKEND=cpu or BACKEND=gpu to choose)
 
@@ -44,6 +45,9 @@ lock: install ## Compile locks/*.txt again after a change of pyproject.toml or l
 
 bench: ## Print the benchmarks that exist
 	@grep -rsl '^"""Benchmark' experiments --include=*.py | sed 's|/|.|g; s|\.py$$||; s|^|  $(BIN)/python -m |' || echo "  There is no benchmark yet."
+
+bench-serving: install ## Time bare vLLM, stock LoRA, our plugin and our service side by side (BASE= a prepared base model)
+	$(BIN)/python -m experiments.serving.bench --base $(BASE) $(ARGS)
 
 clean: ## Remove the environment and the tools' caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
