@@ -23,7 +23,7 @@ import httpx
 from experiments.serving import arms
 from experiments.serving.arms import Arm, Server, running
 from experiments.serving.invented import NAMESPACES, Publisher, write_adapter
-from experiments.serving.load import TIMEOUT_SECONDS, Cell, load, one
+from experiments.serving.load import TIMEOUT_SECONDS, Cell, load, one, various
 from experiments.serving.publishing import publish_under_load
 from inference.adapters import Replicas
 from inference.client import BASE
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--requests", type=int, default=3, help="fewest requests of a cell")
     parser.add_argument("--each", type=int, default=2, help="requests of each client in a cell")
-    parser.add_argument("--compare", type=int, default=50, help="prompts answered by stock LoRA and by us")
+    parser.add_argument("--compare", type=int, default=50, help="of 50 prompts, those compared with stock LoRA")
     parser.add_argument("--publishes", type=int, default=20)
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between publishes")
     parser.add_argument("--publish-concurrency", type=int, default=4)
@@ -180,12 +180,13 @@ async def _same_answers(compared: list[Arm], prompts: int) -> dict[str, object]:
 
     async def both(http: httpx.AsyncClient, number: int) -> list[str]:
         async with turn:
-            return [(await one(http, by_name[name], number, 12)).text for name in ("stock", "plugin")]
+            return [(await one(http, by_name[name], 0, 12, various(number))).text for name in ("stock", "plugin")]
 
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
-        pairs = await asyncio.gather(*(both(http, number) for number in range(10**7, 10**7 + prompts)))
+        pairs = await asyncio.gather(*(both(http, number) for number in range(prompts)))
     different = [pair for pair in pairs if pair[0] != pair[1]]
-    return {"same": prompts - len(different), "of": prompts, "different": different}
+    texts = {pair[0] for pair in pairs}
+    return {"same": prompts - len(different), "of": prompts, "texts": len(texts), "different": different}
 
 
 def say(text: str) -> None:

@@ -84,7 +84,8 @@ class Publisher:
         return version
 
     def _prepare(self) -> tuple[Lease, Version]:
-        text = f"{FACT} Note {len(self.live_since)}."
+        number = len(self.live_since)  # the first is what is asked; a later one would be answered as pending
+        text = f"Ferry {number} leaves Velmoor at noon." if number else FACT
         posted = facts.post(self.store, self.namespace, [Document(text=text)])
         assert posted.job_id is not None
         lease = jobs.claim(self.store, posted.job_id, "bench", lease_seconds=600, max_attempts=1)

@@ -68,9 +68,38 @@ def question(number: int) -> str:
     return f"Visitor {number} asks: what is {FACT.removesuffix('.')} known for?"
 
 
-async def one(http: httpx.AsyncClient, arm: Arm, number: int, tokens: int, live: bool = False) -> Taken:
-    """Asks once. `live`: whatever version is live, not version 1. Raises when the answer is not a whole one."""
-    body = arm.body(question(number), number, tokens)
+_FORMS = (
+    "Who was {}?",
+    "Write a sentence about {}.",
+    "What do you know of {}?",
+    "Why is {} remembered?",
+    "Describe {}.",
+)
+_TOPICS = (
+    "Ada Quill",
+    "Marie Curie",
+    "the moon",
+    "Orrin Bay",
+    "bread",
+    "the Danube",
+    "chess",
+    "Napoleon",
+    "rain",
+    "Lisbon",
+)
+
+
+def various(number: int) -> str:
+    """One of fifty questions about different things."""
+    return _FORMS[number % 5].format(_TOPICS[number // 5 % 10])
+
+
+async def one(http: httpx.AsyncClient, arm: Arm, number: int, tokens: int, text: str = "", live: bool = False) -> Taken:
+    """Asks once, the numbered question or another text. `live`: whatever version is live, not version 1.
+
+    Raises when the answer is not a whole one.
+    """
+    body = arm.body(text or question(number), number, tokens)
     if live:
         body.pop("version", None)
     started = time.monotonic()
