@@ -5,10 +5,11 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP   := $(VENV)/.installed-$(BACKEND)
 BIN     := $(VENV)/bin
+BASE    ?= $$($(BIN)/python -m worker.base_model)
 CODE    := knowledge service worker inference command experiments tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench bench-injection clean
+.PHONY: help install demo up test check fix lock bench bench-injection bench-serving clean
 
 help: ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +47,10 @@ bench: ## Print the benchmarks that exist
 	@grep -rsl '^"""Benchmark' experiments --include=*.py | sed 's|/|.|g; s|\.py$$||; s|^|  $(BIN)/python -m |' || echo "  There is no benchmark yet."
 
 bench-injection: install ## Our training loop beside transformers' Trainer with PEFT: speed, memory, seconds until facts are known
-	@BASE=$$($(BIN)/python -m worker.base_model) && $(BIN)/python -m experiments.knowledge_injection.bench --base $$BASE
+	$(BIN)/python -m experiments.knowledge_injection.bench --base $(BASE) $(ARGS)
+
+bench-serving: install ## Time bare vLLM, stock LoRA, our plugin and our service side by side (BASE= a prepared base model)
+	$(BIN)/python -m experiments.serving.bench --base $(BASE) $(ARGS)
 
 clean: ## Remove the environment and the tools' caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

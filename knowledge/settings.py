@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     )
     max_model_tokens: int = Field(2048, ge=256, description="Longest prompt plus answer in tokens.")
     kv_cache_gib: int = Field(1, ge=1, description="Key-value cache of vLLM on a CPU, in GiB.")
+    merged_weights_gib: float = Field(
+        1.0,
+        ge=0,
+        description="Memory on a CPU for merged weights of adapters that fill vLLM's batches, in GiB. 0: none.",
+    )
     training_threads: int = Field(0, ge=0, description="Processor threads of the trainer. 0: all cores.")
     training_niceness: int = Field(
         10, ge=0, le=19, description="Unix niceness of the trainer, so that it yields to serving."

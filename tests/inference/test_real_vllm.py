@@ -52,6 +52,9 @@ class Server:
         main = psutil.Process(self.process.pid)
         return [main, *main.children(recursive=True)]
 
+    def memory_bytes(self) -> int:
+        return sum(process.memory_full_info().pss for process in self.processes())
+
     def ask_replicas(self, work: Callable[[Replicas], Awaitable[T]]) -> T:
         async def inner() -> T:
             async with Replicas([self.url]) as replicas:
@@ -156,6 +159,42 @@ def test_base_and_adapters_in_one_batch_answer_as_they_do_alone(server: Server) 
     alone, mixed = server.ask_replicas(story)
     assert [distance(one, other) < LEAST_EFFECT_NATS for one, other in zip(alone, mixed, strict=True)] == [True] * 5
     assert min(distance(mixed[0], other) for other in mixed[1:]) > LEAST_EFFECT_NATS
+
+
+def test_a_merged_adapter_answers_as_before_and_leaves_its_slot_clean(server: Server) -> None:
+    """It fills 250 steps, so its weights are merged; then other adapters take its slot; then it comes back to another.
+
+    A mixed batch uses no merged weights, so an adapter that answers alone as it does beside the base has its own.
+    """
+    count = server.settings.max_loaded_adapters
+    names = [f"merged-{number}-v1" for number in range(count + 1)]
+    taught = [make_version(server, name, 0.05) for name in names]
+
+    async def story(replicas: Replicas) -> tuple[list[Logprobs], list[tuple[Logprobs, Logprobs]]]:
+        client = replicas.each[0].client
+        for version in taught:
+            await replicas.bring(replicas.each[0], version, warm=False)
+
+        def one(name: str) -> Awaitable[Logprobs]:
+            return client.logprobs(name, [{"role": "user", "content": QUESTION}], max_tokens=4)
+
+        firsts = [await one(names[0])]
+        before = server.memory_bytes()
+        for _ in range(5):
+            await client.chat(names[0], [{"role": "user", "content": "Count to a hundred."}], max_tokens=50)
+        assert server.memory_bytes() - before > 200e6, "nothing was merged"
+        firsts.append(await one(names[0]))
+        pairs = []
+        for name in [*names[1:], names[0]]:
+            alone = await one(name)
+            beside, _ = await asyncio.gather(one(name), one(BASE))
+            pairs.append((alone, beside))
+        return [*firsts, pairs[-1][0]], pairs
+
+    (first, merged, back), pairs = server.ask_replicas(story)
+    assert max(distance(first, merged), distance(first, back)) < 0.2
+    assert [distance(alone, beside) < 0.2 for alone, beside in pairs] == [True] * (count + 1)
+    assert min(distance(alone, merged) for alone, _ in pairs[:-1]) > LEAST_EFFECT_NATS
 
 
 def test_a_stream_says_the_same_as_the_whole_answer(server: Server) -> None:

@@ -25,6 +25,7 @@ def settings(tmp_path: Path) -> Settings:
         max_cached_adapters=9,
         max_model_tokens=1024,
         kv_cache_gib=2,
+        merged_weights_gib=0.5,
     )
 
 
@@ -44,6 +45,7 @@ def test_every_setting_reaches_the_server(settings: Settings, tmp_path: Path) ->
     assert "--enable-lora" in argv
     assert env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert env["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert env["ENGRAIN_MERGED_WEIGHTS_GIB"] == "0.5"
 
 
 def test_the_server_listens_on_loopback_only_because_it_has_no_keys(settings: Settings) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from knowledge.errors import InvalidRecipe, InvalidSettings
 from knowledge.settings import Settings
-from worker.base_model import check, prepare
+from worker import base_model
+from worker.base_model import check, check_once, prepare
 
 
 def _settings(tmp_path: Path, base: Path | str) -> Settings:
@@ -52,3 +53,24 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_a_rank_that_the_server_does_not_take_is_refused(tiny_folder: Path, tmp_path: Path, rank: int) -> None:
     with pytest.raises(InvalidRecipe, match=r"[Rr]ank"):
         check(_settings(tmp_path, tiny_folder), rank)
+
+
+def test_a_base_that_passed_is_not_checked_again_until_something_changes(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, checks = _settings(tmp_path, _copy(tiny_folder, tmp_path)), []
+    monkeypatch.setattr(base_model, "check", lambda _settings, rank: checks.append(rank))
+    check_once(settings, 8)
+    check_once(settings, 8)
+    assert checks == [8]
+    check_once(settings, 16)
+    (tmp_path / "copy" / "config.json").write_text("{}")
+    check_once(settings, 16)
+    assert checks == [8, 16, 16]
+
+
+def test_a_base_that_failed_is_checked_again(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path, tiny_folder)
+    for _ in range(2):
+        with pytest.raises(InvalidRecipe):
+            check_once(settings, 33)
