@@ -8,6 +8,9 @@ BIN     := $(VENV)/bin
 BASE    ?= $$($(BIN)/python -m worker.base_model)
 CODE    := knowledge service worker inference command experiments tests tools
 
+# Where the shell forbids bytecode, every process would compile vLLM and torch again (docs/decisions.md).
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test check fix lock bench bench-injection bench-serving clean
 
@@ -26,7 +29,7 @@ up: install ## Run everything on this machine until Ctrl-C
 	@$(BIN)/engrain up
 
 test: install ## Unit tests with sockets off, then the flow tests against the real stack
-	$(BIN)/pytest -m "not flow"
+	$(BIN)/pytest -m "not flow" -n auto
 	$(BIN)/pytest -m flow --force-enable-socket
 
 check: install ## Format, lint, types, import rules and documentation, editing nothing
