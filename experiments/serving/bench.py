@@ -4,7 +4,8 @@
 
 In one run and in turns: bare vLLM without LoRA, stock LoRA, our plugin with the base model, with one adapter, and with
 three and the base mixed, then our `/ask` and the OpenAI façade over it. All in eager mode, with the float type and the
-threads that we serve with; greedy, `--tokens` new tokens a request (`/ask` and the façade stop where the model does).
+threads that we serve with; greedy, about `--tokens` new tokens a request (`/ask` and the façade stop where the model
+does).
 Then versions are published under a constant load of `/ask`. Progress goes to standard error; the last line is JSON.
 """
 

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.serving import arms
 from experiments.serving.arms import Arm
-from experiments.serving.load import Cell, Taken, quantile
+from experiments.serving.load import Cell, Taken, length, quantile
 from experiments.serving.publishing import Watch
 from knowledge.settings import Settings
 
@@ -61,3 +61,9 @@ def test_waits_and_speeds_are_of_what_was_answered() -> None:
     assert numbers["cpu_seconds_per_request"] == 1.0
     assert numbers["failed"] == 1
     assert quantile([], 0.5) == 0.0
+
+
+def test_requests_are_of_several_lengths_around_the_wanted_one() -> None:
+    lengths = [length(16, place) for place in range(10)]
+    assert lengths == [8, 12, 16, 20, 24] * 2
+    assert length(1, 0) == 1
