@@ -81,7 +81,7 @@ class VllmClient:
     def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
         self._transport = transport or _transport()
-        self._url = httpx.URL(base_url)
+        self._root = base_url.rstrip("/")
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -209,7 +209,7 @@ class VllmClient:
         headers = {} if content is None else {"Content-Type": "application/json"}
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS).as_dict()
         request = httpx.Request(
-            method, self._url.copy_with(path=path), content=content, headers=headers, extensions={"timeout": timeout}
+            method, self._root + path, content=content, headers=headers, extensions={"timeout": timeout}
         )
         response = await self._transport.handle_async_request(request)
         try:

@@ -86,6 +86,7 @@ def check_once(settings: Settings, rank: int) -> None:
         return
     check(settings, rank)
     if seen:
+        note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(seen)
 
 

@@ -139,3 +139,18 @@ def test_no_proxy_of_the_environment_sees_the_traffic(monkeypatch: pytest.Monkey
             return bool(session.trust_env)
 
     assert asyncio.run(trusts_the_environment()) is False
+
+
+def test_a_server_behind_a_path_is_asked_below_it() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"data": []})
+
+    async def models() -> list[str]:
+        client = VllmClient("http://gpu:8001/replica-1/", httpx.MockTransport(answer))
+        return await client.models()
+
+    assert asyncio.run(models()) == []
+    assert asked == ["http://gpu:8001/replica-1/v1/models"]

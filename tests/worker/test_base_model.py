@@ -7,7 +7,7 @@ import pytest
 from knowledge.errors import InvalidRecipe, InvalidSettings
 from knowledge.settings import Settings
 from worker import base_model
-from worker.base_model import check, check_once, prepare
+from worker.base_model import CHECKED, check, check_once, prepare
 
 
 def _settings(tmp_path: Path, base: Path | str) -> Settings:
@@ -74,3 +74,9 @@ def test_a_base_that_failed_is_checked_again(tiny_folder: Path, tmp_path: Path) 
     for _ in range(2):
         with pytest.raises(InvalidRecipe):
             check_once(settings, 33)
+
+
+def test_a_folder_is_checked_before_there_is_a_data_folder(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "data" / "not yet", tiny_folder)
+    check_once(settings, 8)
+    assert (tmp_path / "data" / "not yet" / CHECKED).is_file()
