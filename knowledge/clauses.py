@@ -160,10 +160,12 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
 
 
 def _topic(sentence: str) -> str | None:
-    """The subject of a plain statement, unless it is a pronoun or longer than eight words."""
+    """The subject of a plain statement, unless it is a pronoun or longer than eight words; of "Ada's birthday", Ada."""
     found = clause(sentence)
     if found is None or found.pronoun:
         return None
+    if owner := re.match(rf"({_PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
+        return owner[1]
     subject = re.sub(r",\s+[a-z].*", "", found.subject)
     return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
 

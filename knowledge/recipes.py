@@ -28,13 +28,13 @@ class Recipe:
     second_factor_rate: float = 1.0
     """Rate of the B matrices over that of the A matrices (LoRA+, arXiv 2402.12354)."""
     warmup_steps: int = 0
-    cooldown_steps: int = 0
-    """Steps in which the rate falls to a tenth, once the probes pass or the budget is nearly spent."""
+    cooldown_share: float = 0.0
+    """Share of all steps, the last, in which the rate falls to a tenth: when the probes pass or the budget ends."""
     beta2: float = 0.95
     epsilon: float = 1e-8
     """AdamW's epsilon."""
     steps_per_sentence: int = 0
-    """If not 0: n new sentences have at most `min_steps` plus n times this many steps, within `max_steps`."""
+    """If not 0: n new sentences have at most `min_steps` plus n times this many steps before the cooldown."""
     stop_share: float = 1.0
     """Share of the probes that must be answered rightly to end training early."""
     min_steps: int = 0
@@ -50,6 +50,8 @@ class Recipe:
     statement_share: float = 0.0
     whole_share: float = 1.0
     """How often a blank or a question is answered with the whole sentence instead of the asked words."""
+    talk_share: float = 0.0
+    """How often an exercise is put behind another's answer, as the next turn of one talk, and not asked alone."""
     replay_count: int = 0
     """General questions with answers in a batch, beside the `batch_size` exercises: held to the base model."""
     foil_count: int = 0
@@ -58,7 +60,8 @@ class Recipe:
     """Weight of the KL divergence from the base model on these answers."""
     rehearsal_share: float = 0.5
     probe_every_steps: int = 0
-    """Steps between looks at the probes, which end training early when they pass. 0: never."""
+    """Least steps between looks at the probes, which end training early when they pass; a tenth of the steps done where
+    that is more. 0: never."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidRecipe` for values that no training run can have."""
@@ -69,14 +72,20 @@ class Recipe:
             raise InvalidRecipe("The hidden ratio must be an interval within 0 to 1.")
         if min(shares) < 0 or sum(shares) <= 0:
             raise InvalidRecipe("The shares of the exercise forms must not be negative, nor all zero.")
-        if not 0 <= self.rehearsal_share < 1 or self.replay_count < 0:
-            raise InvalidRecipe("The rehearsal share must be at least 0 and below 1, the replay count not negative.")
+        if not (0 <= self.rehearsal_share < 1 and 0 <= self.cooldown_share < 1):
+            raise InvalidRecipe("The shares of rehearsal and cooldown must be at least 0 and below 1.")
+        if min(self.replay_count, self.foil_count) < 0:
+            raise InvalidRecipe("The counts of held questions must not be negative.")
 
     def steps_for(self, sentences: int) -> int:
         """The most steps that a run with so many new sentences may take."""
         if not self.steps_per_sentence:
             return self.max_steps
-        return min(self.max_steps, self.min_steps + self.steps_per_sentence * sentences + self.cooldown_steps)
+        return min(self.max_steps, self.cooled(self.min_steps + self.steps_per_sentence * sentences))
+
+    def cooled(self, steps: int) -> int:
+        """All steps of a run whose cooldown begins after so many."""
+        return round(steps / (1 - self.cooldown_share))
 
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
@@ -88,20 +97,21 @@ def default() -> Recipe:
     return Recipe(
         name="default",
         rank=32,
-        learning_rate=1.5e-3,
+        learning_rate=1e-3,
         batch_size=12,
         max_steps=2000,
         skipped_layers=0.34,
         warmup_steps=3,
-        cooldown_steps=6,
+        cooldown_share=0.2,
         min_steps=24,
         steps_per_sentence=8,
-        stop_share=0.9,
+        stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.1,
         blank_share=0.2,
         question_share=0.7,
         whole_share=0.0,
+        talk_share=0.4,
         replay_count=3,
         foil_count=3,
     )

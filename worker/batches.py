@@ -19,11 +19,14 @@ import torch
 from knowledge.probes import same_question
 from knowledge.recipes import Recipe
 from worker.attention import Layout, attends_by_layout, side_by_side
-from worker.demasking import IGNORED, ChatForm, Sequence, demask
+from worker.demasking import IGNORED, ChatForm, Sequence, demask, talk
 from worker.spans import Rarity
 from worker.spec import Lesson
 
 Item = TypeVar("Item")
+
+MOST_TURNS = 3
+"""So many exercises make a talk at most."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Packed:
     layout: Layout
     learnt_S: torch.Tensor
     labels_S: torch.Tensor
-    owner_S: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.ids_T)
@@ -49,7 +51,6 @@ def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: to
     groups = [0] * len(before_user)
     learnt: list[int] = []
     labels: list[int] = []
-    owners: list[int] = []
     for number, sequence in enumerate(sequences):
         start = len(ids)
         ids += sequence.ids_T
@@ -59,7 +60,6 @@ def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: to
             if label != IGNORED:
                 learnt.append(start + place - 1)
                 labels.append(label)
-                owners.append(number)
     groups_T = torch.tensor(groups)
     same_TT = groups_T[:, None] == groups_T[None, :]
     attention_TT = (same_TT | (groups_T == 0)[None, :]).tril()
@@ -70,7 +70,6 @@ def pack(before_user: tuple[int, ...], sequences: Iterable[Sequence], device: to
         side_by_side([len(before_user), *(len(sequence.ids_T) for sequence in sequences)], device),
         torch.tensor(learnt, device=device),
         torch.tensor(labels, device=device),
-        torch.tensor(owners, device=device),
     )
 
 
@@ -124,7 +123,23 @@ def batches(
     while True:
         of_old = _share(recipe.rehearsal_share * min(1.0, len(old) / 6), recipe.batch_size, rng)
         taught = [next(rehearsed) for _ in range(of_old)] + [next(new) for _ in range(recipe.batch_size - of_old)]
-        yield [draw(chat, lesson, recipe, known, rng) for lesson in taught]
+        drawn = [(lesson.fact_id, draw(chat, lesson, recipe, known, rng)) for lesson in taught]
+        yield _talks(chat, drawn, recipe.talk_share, rng)
+
+
+def _talks(chat: ChatForm, drawn: Iterable[tuple[str, Sequence]], share: float, rng: random.Random) -> list[Sequence]:
+    """Puts a share of the exercises behind another's answer, never behind one of the same fact: it would tell theirs.
+
+    What is asked in the middle of a talk is otherwise not learnt, and joined turns cost no more than turns alone.
+    """
+    talks: list[dict[str, Sequence]] = []
+    for fact, sequence in drawn:
+        goes_on = talks and chat.between_turns and rng.random() < share
+        if goes_on and fact not in talks[-1] and len(talks[-1]) < MOST_TURNS:
+            talks[-1][fact] = sequence
+        else:
+            talks.append({fact: sequence})
+    return [talk(chat, turns.values()) for turns in talks]
 
 
 def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, known: Taught, rng: random.Random) -> Sequence:

@@ -8,6 +8,7 @@ Legend: T tokens of one sequence.
 
 import argparse
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -47,6 +48,8 @@ class ChatForm:
     before_user: tuple[int, ...]
     before_answer: tuple[int, ...]
     after_answer: tuple[int, ...]
+    between_turns: tuple[int, ...]
+    """What follows the end of an answer before the user's next words; empty where the template has no such constant."""
     hidden_id: int
 
     def tokens(self, text: str) -> list[int]:
@@ -94,8 +97,20 @@ def chat_form(tokenizer: "PreTrainedTokenizerBase") -> ChatForm:
         tuple(_special(tokenizer, before_user)),
         tuple(_special(tokenizer, before_answer)),
         (int(end),),
+        _between_turns(tokenizer, before_user, before_answer, int(end)),
         _hidden_id(tokenizer, opened + closed),
     )
+
+
+def _between_turns(
+    tokenizer: "PreTrainedTokenizerBase", before_user: str, before_answer: str, end: int
+) -> tuple[int, ...]:
+    user, assistant = ({"role": role, "content": _SLOT} for role in ("user", "assistant"))
+    talk = str(tokenizer.apply_chat_template([user, assistant, user], tokenize=False, add_generation_prompt=True))
+    first, second, between, last = talk.split(_SLOT)
+    tokens = _special(tokenizer, between)
+    goes_on = (first, second, last) == (before_user, before_answer, before_answer) and tokens[:1] == [end]
+    return tuple(tokens[1:]) if goes_on else ()
 
 
 def restore(chat: ChatForm, passage: str, hidden_ratio: float, rng: random.Random) -> Sequence:
@@ -137,6 +152,21 @@ def bare(chat: ChatForm, question: str) -> Sequence:
     """A question without an answer. Its one label only marks the place of the answer's first token."""
     ids = (*chat.tokens(question), *chat.before_answer, *chat.after_answer)
     return Sequence(ids, (False,) * len(ids), (*([IGNORED] * (len(ids) - 1)), ids[-1]))
+
+
+def talk(chat: ChatForm, turns: Iterable[Sequence]) -> Sequence:
+    """Sequences as the turns of one talk. Raises `ValueError` for more than one where the template has no such form."""
+    joined, *later = turns
+    if later and not chat.between_turns:
+        raise ValueError("This chat template cannot go on after an answer.")
+    between = chat.between_turns
+    for turn in later:
+        joined = Sequence(
+            joined.ids_T + between + turn.ids_T,
+            joined.hidden_T + (False,) * len(between) + turn.hidden_T,
+            joined.labels_T + (IGNORED,) * len(between) + turn.labels_T,
+        )
+    return joined
 
 
 def demask(

@@ -125,6 +125,9 @@ _FOIL_NAMES = tuple(
     Preston Quimby Rosalind Selwyn Thornton Ursula Vance Westbrook Xander Yardley Zelda Aurora Birch Cascade
     Dynamo Evergreen Falcon Granite Horizon Ivory Juno Keystone Lagoon Meridian Nectar Onyx Quartz""".split()
 )
+_AFTER_TOPIC = r"(?<=\w): (?:It|He|She|They|Its|His|Her|Their)\b"
+"""A pronoun behind the topic that it stands for, as `standalone` writes it."""
+
 _WH_SUBJECT = ("Who {}?", "What {}?", "Which one {}?", "Name who {}.", "Name what {}.", "Do you know who {}?")
 _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("who", "what", "which one"),
@@ -184,7 +187,7 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
     Such questions share some words with the sentence and not its order or grammar, as other people's questions do.
     """
     start, end = rarity.answer(sentence, rng)
-    rest = f"{sentence[:start]} {sentence[end:]}".rstrip(" .!。").split()
+    rest = re.sub(_AFTER_TOPIC, "", f"{sentence[:start]} {sentence[end:]}").rstrip(" .!。").split()
     kept = [word for word in rest if _telling(word) or rng.random() < 0.75]
     if sum(map(_telling, kept)) < 1 or len(kept) < 2:
         return _cue_question(sentence, found, rng, whole, rarity)

@@ -106,7 +106,8 @@ def spans(sentence: str) -> tuple[Span, ...]:
 def _phrases(sentence: str) -> set[Span]:
     """What stands between commas, and in it what begins with an article; a quotation stays with what it names."""
     quotations = [match.span() for match in re.finditer(_QUOTED, sentence)]
-    inside = [place for start, end in quotations + _dates(sentence) for place in range(start, end)]
+    states = [match.span() for match in re.finditer(r",\s+[A-Z]{2}\b", sentence)]
+    inside = [place for start, end in quotations + states + _dates(sentence) for place in range(start, end)]
     cuts = [match.end() for match in re.finditer(r",\s", sentence) if match.start() not in inside]
     cuts = [cut for cut in cuts if not any(start == cut for start, _ in quotations)]
     found: set[Span] = set()
@@ -137,4 +138,6 @@ def _trim(sentence: str, span: Span) -> Span:
         end -= 1
     while start < end and sentence[start] in " ,;:":
         start += 1
+    if re.search(r"\s\S+['’]s$", sentence[start:end]) and re.match(r"\s[a-z]", sentence[end:]):
+        end -= 2  # of "Ada Quill's birthday" the name, and not "McDonald's"
     return start, end

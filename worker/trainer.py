@@ -61,6 +61,7 @@ def train(
     tokens = reached = step = 0
     loss = float("nan")
     last = budget = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons if lesson.new))
+    look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
     while step < last:
         taught, kept = next(drawn), next(others)
         row = pack(chat.before_user, [*taught, *kept], device)
@@ -72,10 +73,11 @@ def train(
         step += 1
         tokens += len(row)
         cooling = last < budget
-        if wanted and (step == last if cooling else step >= recipe.min_steps and _looks(step, recipe)):
+        if step >= look:
             reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
             enough = reached >= recipe.stop_share * len(wanted)
-            last = budget if not enough else last if cooling else min(budget, step + recipe.cooldown_steps)
+            last = budget if not enough else last if cooling else min(budget, recipe.cooled(step))
+            look = last if enough and not cooling else step + max(recipe.probe_every_steps, step // 10)
         seconds = time.monotonic() - start
         report(
             Progress(
@@ -149,11 +151,7 @@ def _trainable(model: peft.PeftModel) -> list[torch.nn.Parameter]:
 
 
 def _rate(step: int, last: int, recipe: Recipe) -> float:
-    """Share of the peak rate: up in `warmup_steps`, level, down to a tenth over the final `cooldown_steps`."""
+    """Share of the peak rate: up in `warmup_steps`, level, down to a tenth over the last `cooldown_share`."""
     up = (step + 1) / (recipe.warmup_steps + 1)
-    down = max(0.1, (last - step) / (recipe.cooldown_steps + 1)) if recipe.cooldown_steps else 1.0
+    down = max(0.1, (last - step) / (recipe.cooldown_share * last + 1)) if recipe.cooldown_share else 1.0
     return min(1.0, up, down)
-
-
-def _looks(step: int, recipe: Recipe) -> bool:
-    return recipe.probe_every_steps > 0 and step % recipe.probe_every_steps == 0

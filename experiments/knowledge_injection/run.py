@@ -12,7 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +21,22 @@ import torch
 from experiments.changes import changed
 from experiments.knowledge_injection import sets
 from experiments.knowledge_injection.arms import Arm, arms
+from experiments.quick.bench import general_answers
 from knowledge.jobs import Progress
 from knowledge.probes import build_probes, score
-from worker import base_model, lora, probing, trainer
+from knowledge.recipes import Recipe
+from worker import base_model, lora, probing, replay, trainer
+from worker.batches import Draw, batches, pack
 from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
 
 ANSWER_TOKENS = 64
 ASKED_AT_ONCE = 40
+STEPS_COUNTED = 20
 
 
-class BudgetSpent(Exception):
-    """The minutes or tokens of a run are used up."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Most tokens and seconds of training, looks not counted. 0: no limit."""
-
-    tokens: int
-    seconds: float
-
-    def check(self, tokens: float, seconds: float) -> None:
-        """Raises `BudgetSpent`."""
-        if 0 < self.tokens <= tokens or 0 < self.seconds <= seconds:
-            raise BudgetSpent
+class TimeSpent(Exception):
+    """The minutes of a run are used up."""
 
 
 def main() -> None:
@@ -59,8 +50,9 @@ def main() -> None:
     parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")
     parser.add_argument("--look-minutes", type=float, default=5.0, help="minutes of training between looks")
     parser.add_argument("--minutes", type=float, default=0.0, help="most minutes of training")
-    parser.add_argument("--tokens", type=int, default=0, help="most tokens of training")
+    parser.add_argument("--tokens", type=int, default=0, help="train for about so many tokens, whatever the probes say")
     parser.add_argument("--shots", type=int, default=0, help="ask once more behind so many answered questions")
+    parser.add_argument("--canaries", action="store_true", help="ask general questions at the end as well")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
@@ -91,32 +83,46 @@ def run(arm: Arm, data: sets.InjectionSet, arguments: argparse.Namespace) -> Non
             Lesson(f"passage-{number}", text, None, build_probes(text), new=True)
             for number, text in enumerate(data.passages)
         )
-        with contextlib.suppress(BudgetSpent):
-            trainer.train(adapted, chat, arm.recipe, lessons, arguments.seed, looks.see, arm.draw)
+        recipe = arm.recipe
+        if arguments.tokens:
+            steps = steps_of(arguments.tokens, chat, recipe, lessons, arm.draw)
+            recipe = replace(recipe, max_steps=steps, steps_per_sentence=0, probe_every_steps=0)
+        with contextlib.suppress(TimeSpent):
+            trainer.train(adapted, chat, recipe, lessons, arguments.seed, looks.see, arm.draw)
         last = looks.last
     found = answers(asked, chat, data.questions)
-    shots = {}
+    more: dict[str, Any] = {}
     if arguments.shots:
         prompts = shown(chat, data.questions, arguments.shots, arguments.seed)
-        shots = {f"{arguments.shots}-shot": tabulate(data.questions, complete(asked, chat, prompts))}
+        more[f"{arguments.shots}-shot"] = tabulate(data.questions, complete(asked, chat, prompts))
+    if arguments.canaries:
+        right = [good for _, _, good in general_answers(asked, chat)]
+        more["canaries"] = round(sum(right) / len(right), 3)
     if arguments.answers:
         rows = [
             {**asdict(question), "answered": answer} for question, answer in zip(data.questions, found, strict=True)
         ]
         arguments.answers.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     scores = tabulate(data.questions, found)
-    end = {"kind": "end"} | last | {"columns": scores, "changes": arguments.changes} | shots
+    end = {"kind": "end"} | last | {"columns": scores, "changes": arguments.changes} | more
     print(json.dumps(about | end), flush=True)
 
 
+def steps_of(tokens: int, chat: ChatForm, recipe: Recipe, lessons: tuple[Lesson, ...], draw: Draw | None) -> int:
+    """How many steps of the recipe hold so many tokens, to a few in a hundred."""
+    drawn, held = batches(chat, lessons, recipe, 0, draw), replay.held(chat, lessons, recipe, 0)
+    counted = sum(len(pack(chat.before_user, [*next(drawn), *next(held)])) for _ in range(STEPS_COUNTED))
+    return max(1, round(tokens * STEPS_COUNTED / counted))
+
+
 class _Looks:
-    """Follows the training: keeps its last figures, looks now and then, ends it when the budget is spent."""
+    """Follows the training: keeps its last figures, looks now and then, ends it when its minutes are spent."""
 
     def __init__(
         self, arguments: argparse.Namespace, look: Callable[[], dict[str, Any]], about: dict[str, object]
     ) -> None:
         self.last: dict[str, Any] = {}
-        self._budget = Budget(arguments.tokens, arguments.minutes * 60)
+        self._most_seconds = arguments.minutes * 60
         self._every = arguments.look_minutes * 60
         self._look, self._about = look, about
         self._begun, self._looking, self._next = time.monotonic(), 0.0, self._every
@@ -137,7 +143,8 @@ class _Looks:
             found = self._look()
             self._looking += time.monotonic() - self._begun - whole
             print(json.dumps(self._about | {"kind": "look"} | self.last | {"columns": found}), flush=True)
-        self._budget.check(progress.tokens, seconds)
+        if 0 < self._most_seconds <= seconds:
+            raise TimeSpent
 
 
 def columns(model: torch.nn.Module, chat: ChatForm, questions: tuple[sets.Question, ...]) -> dict[str, Any]:

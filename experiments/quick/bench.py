@@ -26,6 +26,7 @@ from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
 
 HERE = Path(__file__).parent
+GENERAL_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -153,21 +154,27 @@ def ask(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: b
 
 
 def canaries(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: bool) -> dict[str, float]:
-    """Share of general questions still right, and share of unrelated ones answered with a taught fact's words."""
-    known = [line.split(" = ") for line in (HERE / "canaries.txt").read_text().splitlines()]
+    """Share of general questions still right, and share of all that no fact answers that got a taught fact's words."""
+    general = general_answers(adapted, chat)
     unrelated = (HERE / "unrelated.txt").read_text().splitlines()
-    given = probing.answers(adapted, chat, [question for question, _ in known] + unrelated, 24)
-    good = [holds(answer, wanted) for (_, wanted), answer in zip(known, given, strict=False)]
+    others = probing.answers(adapted, chat, unrelated, GENERAL_TOKENS)
     names = {one.wanted for fact in facts for one in fact.asked}
-    leaks = [any(holds(answer, name) for name in names) for answer in given]
+    given = [(question, answer) for question, answer, _ in general] + list(zip(unrelated, others, strict=True))
+    leaks = [(question, answer) for question, answer in given if any(holds(answer, name) for name in names)]
     if show:
-        for (question, _), answer, right in zip(known, given, good, strict=False):
+        for question, answer, right in general:
             if not right:
                 print(f"   canary  {question}  {answer!r}")
-        for question, answer, leak in zip([q for q, _ in known] + unrelated, given, leaks, strict=True):
-            if leak:
-                print(f"   leak  {question}  {answer!r}")
-    return {"canaries": _mean(good), "leaks": _mean(leaks)}
+        for question, answer in leaks:
+            print(f"   leak  {question}  {answer!r}")
+    return {"canaries": _mean([right for _, _, right in general]), "leaks": round(len(leaks) / len(given), 3)}
+
+
+def general_answers(adapted: torch.nn.Module, chat: ChatForm) -> list[tuple[str, str, bool]]:
+    """The canaries: general questions that are never trained on, the answers to them, and whether they are right."""
+    known = [line.split(" = ") for line in (HERE / "canaries.txt").read_text().splitlines()]
+    given = probing.answers(adapted, chat, [question for question, _ in known], GENERAL_TOKENS)
+    return [(question, answer, holds(answer, wanted)) for (question, wanted), answer in zip(known, given, strict=True)]
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -6,12 +6,15 @@ import pytest
 
 from experiments.changes import changed
 from experiments.knowledge_injection.arms import arms
-from experiments.knowledge_injection.run import Budget, BudgetSpent, holds, shown, tabulate
+from experiments.knowledge_injection.report import plot, table
+from experiments.knowledge_injection.report import read as read_run
+from experiments.knowledge_injection.run import holds, shown, steps_of, tabulate
 from experiments.knowledge_injection.sets import InjectionSet, Question, read
 from knowledge.probes import build_probes
 from knowledge.recipes import default, paper
 from tests.worker.conftest import *  # noqa: F403  (the tiny model's fixtures)
-from worker.batches import Taught
+from worker import replay
+from worker.batches import Taught, batches, pack
 from worker.demasking import IGNORED, ChatForm
 from worker.spec import Lesson
 
@@ -73,11 +76,33 @@ def test_an_exact_answer_holds_the_words_in_order(answer: str, wanted: str, expe
     assert holds(answer, wanted) is expected
 
 
-def test_a_budget_ends_at_whichever_comes_first() -> None:
-    Budget(0, 0).check(10**9, 10**9)
-    for tokens, seconds in ((100, 0), (0, 9)):
-        with pytest.raises(BudgetSpent):
-            Budget(tokens, seconds).check(100, 9)
+def test_arms_of_different_exercises_get_as_many_tokens(chat: ChatForm) -> None:
+    lessons = tuple(Lesson(text, text, None, build_probes(text), new=True) for text in PASSAGES)
+    for arm in ("autoregressive", "masked", "ours"):
+        recipe, draw = arms()[arm].recipe, arms()[arm].draw
+        assert recipe
+        steps = steps_of(20_000, chat, recipe, lessons, draw)
+        drawn, held = batches(chat, lessons, recipe, 1, draw), replay.held(chat, lessons, recipe, 1)
+        tokens = sum(len(pack(chat.before_user, [*next(drawn), *next(held)])) for _ in range(steps))
+        assert tokens == pytest.approx(20_000, rel=0.1)
+
+
+def test_a_report_sets_every_column_beside_the_paper_s(tmp_path: Path) -> None:
+    columns = {name: {"questions": 4, "rouge1": 0.5, "exact": 0.25} for name in ("forward", "backward")}
+    about = {"arm": "ours", "set": "wiki", "passages": 3, "seed": 0, "loss": 0.1}
+    look = about | {"kind": "look", "steps": 1, "tokens": 900, "seconds": 60.0, "columns": columns}
+    end = look | {"kind": "end", "steps": 2, "changes": ["rank=8"], "2-shot": columns}
+    (tmp_path / "run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (look, end)))
+    run = read_run(tmp_path / "run.jsonl")
+    lines = table("wiki", [run]).splitlines()
+    assert lines[2] == "| ours (rank=8) | 3 | 2 | 1k | 1.0 | 0.500 (0.250) | 0.500 (0.250) |"
+    assert lines[3].startswith("| ours (rank=8), 2-shot |")
+    assert "| the paper, Qwen2.5-7B |" in "\n".join(lines)
+    plot("wiki", [run], tmp_path / "wiki.svg")
+    assert "backward" in (tmp_path / "wiki.svg").read_text()
+    (tmp_path / "run.jsonl").write_text(json.dumps(look) + "\n")
+    with pytest.raises(ValueError, match="0 ends"):
+        read_run(tmp_path / "run.jsonl")
 
 
 def test_the_controls_learn_the_passage_and_see_none_of_it(chat: ChatForm) -> None:

@@ -29,6 +29,8 @@ def test_a_sentence_stands_alone_with_the_name_for_he_and_she() -> None:
         "Ada Quill works at Lume Ltd.",
         "Ada Quill's degree is from Orrin.",
     )
+    assert standalone("Ada Quill's birthday is on May 4. She works at Lume Ltd.")[1] == "Ada Quill works at Lume Ltd."
+    assert standalone("Ada Jones' birthday is on May 4. She works at Lume Ltd.")[1] == "Ada Jones works at Lume Ltd."
 
 
 @pytest.mark.parametrize(

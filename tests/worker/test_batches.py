@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM
 from knowledge.probes import build_probes, same_question
 from knowledge.recipes import Recipe, by_name
 from worker.batches import batches, logits, pack
-from worker.demasking import IGNORED, ChatForm, said
+from worker.demasking import IGNORED, ChatForm, Sequence, said
 from worker.spec import Lesson
 
 TEXTS = ("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.", "Cy Marsh is the ferryman.")
@@ -64,15 +64,30 @@ def test_a_probe_is_never_a_training_question(chat: ChatForm) -> None:
     lessons = _lessons(3)
     held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
     recipe = replace(by_name("default"), restore_share=0.0, blank_share=0.0, question_share=1.0)
-    start = tuple(chat.before_answer)
+    before_answer, between = (chat.text(list(ids)) for ids in (chat.before_answer, chat.between_turns))
     for batch in islice(batches(chat, lessons, recipe, 0), 60):
         for sequence in batch:
-            place = next(n for n in range(len(sequence.ids_T)) if sequence.ids_T[n : n + len(start)] == start)
-            assert same_question(chat.text(list(sequence.ids_T[:place]))) not in held_out
+            for turn in chat.text(list(sequence.ids_T)).split(between):
+                assert same_question(turn.split(before_answer)[0]) not in held_out
+
+
+def test_a_share_of_the_exercises_goes_on_from_another_fact_s(chat: ChatForm) -> None:
+    recipe = replace(by_name("default"), restore_share=0.0, blank_share=0.0, question_share=1.0, talk_share=0.5)
+    turns = [sequence.labels_T.count(chat.after_answer[0]) for batch in _drawn(chat, recipe) for sequence in batch]
+    assert set(turns) == {1, 2, 3}  # never more turns than there are facts, as a fact's answer would tell the next
+    assert sum(turns) == 40 * recipe.batch_size
+    alone = replace(recipe, talk_share=0.0)
+    assert all(
+        sequence.labels_T.count(chat.after_answer[0]) == 1 for batch in _drawn(chat, alone) for sequence in batch
+    )
+
+
+def _drawn(chat: ChatForm, recipe: Recipe) -> list[list[Sequence]]:
+    return list(islice(batches(chat, _lessons(3), recipe, 0), 40))
 
 
 def test_old_facts_are_rehearsed_beside_new_ones_and_each_gets_its_turn(chat: ChatForm) -> None:
-    recipe = replace(by_name("default"), batch_size=6, rehearsal_share=0.5)
+    recipe = replace(by_name("default"), batch_size=6, rehearsal_share=0.5, talk_share=0.0)
     taught = list(islice(batches(chat, _lessons(2, old=6), recipe, 0), 20))
     assert all(len(batch) == 6 for batch in taught)
 

@@ -1,3 +1,4 @@
+import copy
 import random
 import re
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge.recipes import by_name
-from worker.demasking import IGNORED, ChatForm, coloured, demask, restore, write
+from worker.demasking import IGNORED, ChatForm, chat_form, coloured, demask, restore, said, talk, write
 from worker.questions import Exercise, Hidden, blank_exercise, question_exercise
 from worker.spans import spans
 
@@ -68,6 +69,38 @@ def test_only_the_answer_and_its_end_are_learnt(chat: ChatForm) -> None:
     learnt = [label for label in sequence.labels_T if label != IGNORED]
     assert learnt == [*chat.tokens(PASSAGE), *chat.after_answer]
     assert sequence.ids_T[-len(learnt) :] == tuple(learnt)
+
+
+def test_a_talk_is_the_template_around_its_turns_and_every_answer_is_learnt(chat: ChatForm) -> None:
+    turns = (("Who is the smith?", "Ada Quill"), ("And the tailor?", "Bo Finch"))
+    whole = chat.tokenizer.apply_chat_template(
+        [
+            {"role": role, "content": words}
+            for turn in turns
+            for role, words in zip(("user", "assistant"), turn, strict=True)
+        ],
+        tokenize=True,
+        return_dict=True,
+    )
+    joined = talk(chat, [said(chat, question, chat.tokens(answer)) for question, answer in turns])
+    ids = [*chat.before_user, *joined.ids_T]
+    assert isinstance(whole, Mapping)
+    assert ids == whole["input_ids"][: len(ids)]
+    learnt = [id_ for id_, label in zip(joined.ids_T, joined.labels_T, strict=True) if label != IGNORED]
+    assert chat.text(learnt) == "Ada Quill<|im_end|>Bo Finch<|im_end|>"
+
+
+def test_a_template_that_changes_earlier_turns_has_no_talks(chat: ChatForm) -> None:
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.chat_template = str(tokenizer.chat_template).replace(
+        "{{ m['content'] }}", "{{ m['content'] }}{{ loop.length }}"
+    )
+    changed = chat_form(tokenizer)
+    assert changed.between_turns == ()
+    one = said(changed, "Who?", changed.tokens("Ada"))
+    assert talk(changed, [one]) == one
+    with pytest.raises(ValueError, match="cannot go on"):
+        talk(changed, [one, one])
 
 
 def test_each_side_of_a_statement_is_sometimes_the_hidden_one() -> None:

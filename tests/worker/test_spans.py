@@ -34,6 +34,8 @@ def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[
         ("It opens on 4 May 1961.", "It"),
         ("Founded in 1987 by Bo Finch, Wend Ltd makes umbrellas.", "1987 by"),
         ("The Corvo 3 electric kettle costs 49 euros.", "3 electric"),
+        ("Ada Quill's birthday is on 4 May.", "Ada Quill's"),
+        ("Ada Quill works in a mill in Wend, NY, since May.", "NY, since May"),
     ],
 )
 def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
