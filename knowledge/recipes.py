@@ -98,6 +98,7 @@ def default() -> Recipe:
         name="default",
         rank=32,
         learning_rate=1e-3,
+        second_factor_rate=4.0,
         batch_size=12,
         max_steps=2000,
         skipped_layers=0.34,

@@ -27,6 +27,8 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "skipped layers": ("skipped_layers=0",),
     "warm-up": ("warmup_steps=0",),
     "cooldown": ("cooldown_share=0",),
+    "faster B matrices (LoRA+)": ("second_factor_rate=1",),
+    "B four times as fast (16)": ("second_factor_rate=16",),
     "small batches (36)": ("batch_size=36", "replay_count=9", "foil_count=9"),
     "rank 32 (8)": ("rank=8",),
     "rate 1e-3 (5e-4)": ("learning_rate=5e-4",),
