@@ -1,6 +1,7 @@
 """Talks to a running Engrain over HTTP, as any other client does."""
 
 import json
+import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from knowledge.errors import EngrainError, Unavailable
+from knowledge.settings import CLIENT_KEY
 
 ANSWER_SECONDS = 330.0
 """Longer than the longest wait that the service grants (`ENGRAIN_MAX_WAIT_SECONDS`)."""
@@ -29,14 +31,27 @@ class Refused(EngrainError):
         return f"{self.problem.get('title', 'Refused')}: {self.problem.get('detail', self.problem.get('status', ''))}"
 
 
+def key_header() -> dict[str, str]:
+    """The header that carries the key of `ENGRAIN_API_KEY`; none without one."""
+    key = os.environ.get(CLIENT_KEY, "").strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 class Api:
-    """The HTTP contract in as many words as the commands need. Closes with its `with` block."""
+    """The HTTP contract in as many words as the commands need. Closes with its `with` block.
+
+    The API key is that of `ENGRAIN_API_KEY`, if there is one.
+    """
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
         trust_proxies = urlsplit(self.url).hostname not in _LOOPBACK
         self._client = httpx.Client(
-            base_url=self.url, timeout=ANSWER_SECONDS, trust_env=trust_proxies, transport=transport
+            base_url=self.url,
+            headers=key_header(),
+            timeout=ANSWER_SECONDS,
+            trust_env=trust_proxies,
+            transport=transport,
         )
 
     def __enter__(self) -> Self:
@@ -54,6 +69,10 @@ class Api:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST with a JSON body; the JSON object."""
         return self._call("POST", path, json=body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """DELETE; the JSON object."""
+        return self._call("DELETE", path)
 
     def teach(self, documents: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         """Posts documents; gives the job and the version that will hold them."""

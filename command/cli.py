@@ -10,6 +10,7 @@ import typer
 
 from command.address import api_url
 from knowledge.errors import Conflict, EngrainError, InvalidSettings
+from knowledge.keys import Scope
 from knowledge.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Url = Annotated[str, typer.Option(help="Where Engrain runs. Default: host and port of the settings.")]
+ElseStore = Annotated[str, typer.Option("--url", help="Ask the service there. Default: the store of the settings.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The body of facts.")]
 AnyNamespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only this namespace.")]
 
@@ -109,12 +114,72 @@ def versions(namespace: Namespace = "default", url: Url = "", json_: Json = Fals
 
 
 @app.command()
+def audit(namespace: AnyNamespace = None, url: Url = "", json_: Json = False) -> None:
+    """List who did what, newest first."""
+    sys.exit(_talk(url, json_).audit(namespace))
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who will use it: the audit trail shows it.")],
+    scope: Annotated[
+        list[Scope], typer.Option("--scope", "-s", help="What it may do, once for each; admin includes the others.")
+    ] = [Scope.READ, Scope.WRITE],  # noqa: B006 - typer copies it
+    namespace: Annotated[
+        list[str], typer.Option("--namespace", "-n", help="Only in this namespace, once for each. Default: in all.")
+    ] = [],  # noqa: B006
+    days: Annotated[float, typer.Option(min=0, help="Days until it expires. 0: never.")] = 0,
+    url: ElseStore = "",
+    json_: Json = False,
+) -> None:
+    """Make a key and print its secret, this once."""
+    from command import keys
+
+    with keys.opened(Settings.read(), url) as found:
+        keys.create(found, name, scope, namespace, days, as_json=json_)
+
+
+@keys_app.command("list")
+def list_keys(url: ElseStore = "", json_: Json = False) -> None:
+    """List the keys, without their secrets."""
+    from command import keys
+
+    with keys.opened(Settings.read(), url) as found:
+        keys.show(found, as_json=json_)
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="The key's id, as `engrain keys list` shows it.")],
+    url: ElseStore = "",
+    json_: Json = False,
+) -> None:
+    """End a key for good."""
+    from command import keys
+
+    with keys.opened(Settings.read(), url) as found:
+        keys.revoke(found, key, as_json=json_)
+
+
+@app.command()
 def doctor(url: Url = "", json_: Json = False) -> None:
     """Look at the machine and say what to do next."""
     from command.doctor import doctor as run
 
     settings = Settings.read()
     sys.exit(run(settings, url or api_url(settings), as_json=json_))
+
+
+@app.command()
+def drill(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before killing.")] = False,
+    seed: Annotated[int, typer.Option(help="Order of the kills.")] = 1,
+    json_: Json = False,
+) -> None:
+    """Kill each part of the Engrain that runs here once, while it teaches, and report what was lost."""
+    from command.drill.short import short
+
+    sys.exit(short(Settings.read(), yes=yes, seed=seed, as_json=json_))
 
 
 @app.command()

@@ -51,6 +51,18 @@ def owner(folder: Path) -> str:
         os.close(descriptor)
 
 
+def owner_pid(folder: Path) -> int | None:
+    """The process id of who holds the folder now; None when nobody does."""
+    if not owner(folder):
+        return None
+    descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = _read(descriptor)
+    finally:
+        os.close(descriptor)
+    return int(str(found["pid"])) if found else None
+
+
 def _take(descriptor: int, folder: Path) -> None:
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while True:

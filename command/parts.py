@@ -7,7 +7,7 @@ from pathlib import Path
 from command.address import api_url
 from command.readiness import broker_answers, check_passes, http_answers
 from command.supervisor import Part
-from knowledge.settings import EMBEDDED_BASE_MODEL, PREFIX, Settings
+from knowledge.settings import CLIENT_KEY, EMBEDDED_BASE_MODEL, PREFIX, Settings
 
 
 def parts_of(settings: Settings) -> list[Part]:
@@ -54,7 +54,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
     added = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
     if settings.base_model == EMBEDDED_BASE_MODEL or Path(settings.base_model).is_dir():
         added["HF_HUB_OFFLINE"] = "1"
-    outside = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    kept_here = ("PYTHONDONTWRITEBYTECODE", CLIENT_KEY)
+    outside = {name: value for name, value in os.environ.items() if name not in kept_here}
     return {**outside, **added, **named}
 
 

@@ -35,9 +35,12 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(settings: Settings, screen: Screen) -> AsyncIterator[Stack]:
+async def running(
+    settings: Settings, screen: Screen, *, longest_pause_seconds: float | None = None
+) -> AsyncIterator[Stack]:
     """Checks, starts everything, and stops everything at the end, however that comes.
 
+    What dies again and again comes back after pauses that double up to `longest_pause_seconds` (the supervisor's own).
     Raises `CannotStart` and `Conflict` before anything starts, `StartFailed` when a part does not come up.
     """
     url = api_url(settings)
@@ -50,6 +53,7 @@ async def running(settings: Settings, screen: Screen) -> AsyncIterator[Stack]:
             environment=environment_of(settings),
             report=screen.report,
             keep_open=(lock,),
+            longest_pause_seconds=longest_pause_seconds,
         )
         began = time.monotonic()
         try:

@@ -89,11 +89,13 @@ class Supervisor:
         environment: Mapping[str, str],
         report: Callable[[Event], None],
         keep_open: tuple[int, ...] = (),
+        longest_pause_seconds: float | None = None,
     ) -> None:
         self._children = {part.name: _Child(part, logs / f"{part.name}.log") for part in parts}
         self._environment = dict(environment)
         self._report = report
         self._keep_open = keep_open
+        self._longest_pause_seconds = longest_pause_seconds or LONGEST_PAUSE_SECONDS
 
     async def start(self) -> None:
         """Returns when every part is ready. Raises `StartFailed` for the first that ends or takes too long."""
@@ -155,7 +157,7 @@ class Supervisor:
                 pause = FIRST_PAUSE_SECONDS
             self._report(Event(child.part.name, Moment.DIED, pause, f"{_ending(child)}\n{tail(child.log)}"))
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, self._longest_pause_seconds)
             await self._launch(child)
             if not await self._become_ready(child, child.part.start_seconds) and child.ward.returncode is None:
                 await self._stop(child)

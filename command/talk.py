@@ -1,19 +1,17 @@
-"""`engrain add`, `ask`, `facts`, `jobs` and `versions`: what one says to a running Engrain."""
+"""`engrain add`, `ask`, `facts`, `jobs`, `versions` and `audit`: what one says to a running Engrain."""
 
 import json
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from command.api import ENDED, Api
 from command.follow import follow, progress_words
+from command.lists import show_list
 
 LOOK_SECONDS = 1.0
-_COLOURS = {"live": "green", "succeeded": "green", "weak": "yellow", "failed": "red", "dead": "red"}
 
 
 class Talk:
@@ -57,7 +55,7 @@ class Talk:
         found = self.api.get("/facts", namespace=namespace)
         if not self._json(found):
             rows = [(f["id"], f["namespace"], f["status"], f["version"], f["text"]) for f in found["facts"]]
-            self._table(("fact", "namespace", "status", "version", "text"), rows)
+            show_list(("fact", "namespace", "status", "version", "text"), rows)
             if found.get("next"):
                 self.notes.print("[dim]There are more: see GET /facts.[/]")
         return 0
@@ -72,7 +70,7 @@ class Talk:
                 (j["id"], j["namespace"], j["version"], j["status"], len(j["facts"]), _how_far(j))
                 for j in found["jobs"]
             ]
-            self._table(("job", "namespace", "version", "status", "facts", ""), rows)
+            show_list(("job", "namespace", "version", "status", "facts", ""), rows)
         return 0
 
     def versions(self, namespace: str) -> int:
@@ -83,7 +81,17 @@ class Talk:
                 (v["version"], v["status"], len(v["facts"]), f"{v['score']:.2f}", v["activated_at"] or "", v["adapter"])
                 for v in found["versions"]
             ]
-            self._table(("version", "status", "facts", "score", "live since", "adapter"), rows)
+            show_list(("version", "status", "facts", "score", "live since", "adapter"), rows)
+        return 0
+
+    def audit(self, namespace: str | None) -> int:
+        """Lists who did what, newest first."""
+        found = self.api.get("/audit", namespace=namespace)
+        if not self._json(found):
+            rows = [(e["act"], e["object"], e["namespace"], e["caller"], e["at"]) for e in found["entries"]]
+            show_list(("act", "object", "namespace", "caller", "time"), rows)
+            if found.get("next"):
+                self.notes.print("[dim]There are more: see GET /audit.[/]")
         return 0
 
     def _watch(self, namespace: str | None) -> None:
@@ -114,17 +122,6 @@ class Talk:
         if self.as_json:
             print(json.dumps(found, ensure_ascii=False))
         return self.as_json
-
-    def _table(self, titles: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-        table = Table(*titles, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
-        Console(highlight=False).print(table if rows else f"No {titles[0]}s yet.")
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else escape(str(value))
-    return f"[{_COLOURS[text]}]{text}[/]" if text in _COLOURS else text
 
 
 def _how_far(job: dict[str, Any]) -> str:

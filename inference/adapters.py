@@ -21,6 +21,7 @@ from inference import replicas as servers
 from inference.client import Message
 from inference.effect import check_effect
 from inference.replicas import Replica
+from knowledge import faults
 from knowledge.adapters import Manifest, Version, verify_manifest
 from knowledge.errors import EngrainError, Unavailable
 
@@ -141,7 +142,9 @@ class Replicas:
                 await asyncio.to_thread(verify, version.path)
                 self._verified.add(version.adapter)
             with replica.use(version.adapter) as client:
+                faults.point("load.before")
                 new = await client.load(version.adapter, version.path)
+                faults.point("load.after")
                 if new and warm:
                     await client.chat(version.adapter, _WARM_UP, max_tokens=1)
             return new

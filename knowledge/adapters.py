@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from knowledge import faults
 from knowledge.errors import Conflict, CorruptAdapter
 
 MANIFEST = "manifest.json"
@@ -77,6 +78,7 @@ def publish_files(temporary: Path, final: Path, manifest: Manifest) -> Manifest:
     """
     if final.exists():
         raise Conflict(f"The adapter {final.name} exists already.")
+    faults.point("publish.written")
     paths = sorted(path for path in temporary.iterdir() if path.is_file() and path.name != MANIFEST)
     whole = Manifest(**{**manifest.__dict__, "files": tuple(_describe(path) for path in paths)})
     for path in paths:
@@ -85,7 +87,9 @@ def publish_files(temporary: Path, final: Path, manifest: Manifest) -> Manifest:
     _sync(temporary / MANIFEST)
     _sync(temporary)
     final.parent.mkdir(parents=True, exist_ok=True)
+    faults.point("publish.before_rename")
     temporary.rename(final)
+    faults.point("publish.after_rename")
     _sync(final.parent)
     return whole
 

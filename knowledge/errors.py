@@ -2,19 +2,27 @@
 
     EngrainError
     ├── InvalidFact        (ValueError)    the document can never be taught as it stands; final
+    ├── KeyReused          (ValueError)    the Idempotency-Key was used for another request; final
     ├── InvalidRecipe      (ValueError)    the training configuration cannot work; final
+    ├── InvalidKey         (ValueError)    a key that cannot be made as it was asked for
     ├── InvalidSettings    (ValueError)    the deployment is misconfigured; said before anything starts
-    ├── NotFound           (LookupError)   no such fact, job, namespace or version
+    ├── Forbidden          (PermissionError)  the caller's key does not reach that far
+    ├── NotFound           (LookupError)   no such fact, job, namespace, version or key, or none that the caller sees
     ├── Conflict           (RuntimeError)  the thing exists but is in a state that does not allow this
-    │   └── IllegalMove                    a status change that the transition table does not have
+    │   ├── IllegalMove                    a status change that the transition table does not have
+    │   └── KeyInUse                       a request with this Idempotency-Key is still running; try again later
     ├── LeaseLost          (RuntimeError)  another worker holds the job now; the holder must stop writing
     ├── InjectionFailed    (RuntimeError)  training ran and did not give an adapter worth publishing; final
     ├── CorruptAdapter     (OSError)       an adapter's files differ from their manifest; never loaded
     └── Unavailable        (ConnectionError)  a part is down or busy; try again later
+        └── QueueFull                      more facts wait to be learnt than may
+        └── DiskFull                       nothing could be written; tried again by itself, for as long as it takes
 
 Every leaf is also a standard exception, carries one human sentence and survives pickling. Which HTTP status a
 class becomes is known to `service/problems.py` alone.
 """
+
+import errno
 
 
 class EngrainError(Exception):
@@ -25,16 +33,28 @@ class InvalidFact(EngrainError, ValueError):
     """The document can never be taught as it stands."""
 
 
+class KeyReused(EngrainError, ValueError):
+    """The Idempotency-Key was used for another request."""
+
+
 class InvalidRecipe(EngrainError, ValueError):
     """The training configuration cannot work with this base model."""
+
+
+class InvalidKey(EngrainError, ValueError):
+    """A key that cannot be made as it was asked for."""
 
 
 class InvalidSettings(EngrainError, ValueError):
     """The deployment is misconfigured."""
 
 
+class Forbidden(EngrainError, PermissionError):
+    """The caller's key does not reach that far."""
+
+
 class NotFound(EngrainError, LookupError):
-    """No such fact, job, namespace or version."""
+    """No such fact, job, namespace, version or key, or none that the caller sees."""
 
 
 class Conflict(EngrainError, RuntimeError):
@@ -43,6 +63,10 @@ class Conflict(EngrainError, RuntimeError):
 
 class IllegalMove(Conflict):
     """A status change that the transition table does not have."""
+
+
+class KeyInUse(Conflict):
+    """A request with this Idempotency-Key is still running."""
 
 
 class LeaseLost(EngrainError, RuntimeError):
@@ -57,5 +81,18 @@ class Unavailable(EngrainError, ConnectionError):
     """A part is down or busy; the same call may succeed later."""
 
 
+class QueueFull(Unavailable):
+    """More facts of a namespace wait to be learnt than may."""
+
+
+class DiskFull(Unavailable):
+    """Nothing more can be written where adapters are kept; what was begun is taken away again."""
+
+
 class CorruptAdapter(EngrainError, OSError):
     """An adapter's folder is missing, half written or differs from its manifest; it must not be loaded."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether it says that the disk is full. By its words too: safetensors' own error carries no number."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)

@@ -1,6 +1,7 @@
 """Documents, and the facts they become."""
 
 import hashlib
+import json
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -14,6 +15,14 @@ MAX_PASSAGE_CHARACTERS = 800
 """Longest passage, about 200 tokens of English: twice that, plus the chat form, is one training sequence."""
 
 NAMESPACE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+BLANK_CHARACTERS = (
+    r"\x00-\x20\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U00013438\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+)
+"""White space, controls and format characters, as a regular expression's class: a text of nothing else is empty."""
 
 
 class FactStatus(StrEnum):
@@ -96,22 +105,18 @@ class Fact:
 def passages(document: Document) -> list[str]:
     """Cuts a document at paragraph and sentence ends into passages of at most `MAX_PASSAGE_CHARACTERS`.
 
-    The text itself is not changed: joined in order, the passages hold every non-blank character of it. A sentence
-    longer than the limit is cut at spaces, and a word longer than the limit at the limit.
+    Each passage is a verbatim piece of the text, and only white space is between them. A sentence longer than the limit
+    is cut at spaces, and a word longer than the limit at the limit.
 
-    Raises `InvalidFact` when the text is blank or holds a NUL or an unpaired surrogate, which no store can keep.
+    Raises `InvalidFact` when the text is blank, or anything of the document holds what a store cannot keep: a NUL or an
+    unpaired surrogate.
     """
-    text = document.text
-    if not any(not _is_blank(character) for character in text):
+    _check_storable(document)
+    if is_blank(document.text):
         raise InvalidFact("The text is empty. Send at least one sentence to learn.")
-    if "\x00" in text:
-        raise InvalidFact("The text holds a NUL character (U+0000). Remove it.")
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
-        raise InvalidFact("The text holds an unpaired surrogate, so it is not valid Unicode.")
-    found: list[str] = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        found += _pack(_sentences(paragraph.strip()))
-    return [passage for passage in found if not all(_is_blank(character) for character in passage)]
+    paragraphs = re.split(r"\n\s*\n", document.text)
+    found = [passage for paragraph in paragraphs for passage in _cut(paragraph.strip())]
+    return [passage for passage in found if not is_blank(passage)]
 
 
 def content_hash(namespace: str, text: str) -> str:
@@ -120,32 +125,40 @@ def content_hash(namespace: str, text: str) -> str:
     return hashlib.sha256(f"{namespace}\n{normal}".encode()).hexdigest()
 
 
-def _is_blank(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
+def _check_storable(document: Document) -> None:
+    """PostgreSQL keeps no NUL (but in JSON, as an escape), and UTF-8 has no surrogates."""
+    strings = {"text": document.text, "title": document.title, "source": document.source, "key": document.key}
+    strings |= {"probes": "".join(probe.question + probe.answer for probe in document.probes)}
+    for name, value in strings.items():
+        if value is not None and "\x00" in value:
+            raise InvalidFact(f"The {name} holds a NUL character (U+0000). Remove it.")
+    try:
+        strings |= {"metadata": json.dumps(document.metadata, ensure_ascii=False, allow_nan=False)}
+    except (ValueError, RecursionError) as error:
+        raise InvalidFact(f"The metadata is not JSON: {error}.") from error
+    for name, value in strings.items():
+        if value is not None and re.search("[\ud800-\udfff]", value):
+            raise InvalidFact(f"The {name} holds an unpaired surrogate, so it is not valid Unicode.")
 
 
-def _sentences(paragraph: str) -> list[str]:
-    pieces = (
-        re.split(r"(?<=[.!?。！？])[\"'”’)\]]*\s+", paragraph)
-        if len(paragraph) > MAX_PASSAGE_CHARACTERS
-        else [paragraph]
-    )
-    cut: list[str] = []
-    for piece in pieces:
-        while len(piece) > MAX_PASSAGE_CHARACTERS:
-            space = piece.rfind(" ", 1, MAX_PASSAGE_CHARACTERS + 1)
-            end = space if space > 0 else MAX_PASSAGE_CHARACTERS
-            cut.append(piece[:end].rstrip())
-            piece = piece[end:].lstrip()
-        cut.append(piece)
-    return [piece for piece in cut if piece]
+def is_blank(text: str) -> bool:
+    """Whether nothing of the text can be seen."""
+    return _VISIBLE.search(text) is None
 
 
-def _pack(sentences: list[str]) -> list[str]:
-    packed: list[str] = []
-    for sentence in sentences:
-        if packed and len(packed[-1]) + 1 + len(sentence) <= MAX_PASSAGE_CHARACTERS:
-            packed[-1] += " " + sentence
-        else:
-            packed.append(sentence)
-    return packed
+_VISIBLE = re.compile(f"[^{BLANK_CHARACTERS}]")
+_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*(?=\s)")
+_LAST_SPACE = re.compile(r"\s+\S*\Z")
+
+
+def _cut(paragraph: str) -> list[str]:
+    """Slices of the paragraph, each as long as the limit lets it be; nothing but white space is left out."""
+    found = []
+    while len(paragraph) > MAX_PASSAGE_CHARACTERS:
+        head = paragraph[: MAX_PASSAGE_CHARACTERS + 1]
+        sentences = [match.end() for match in _SENTENCE_END.finditer(head)]
+        space = _LAST_SPACE.search(head)
+        end = sentences[-1] if sentences else space.start() if space else MAX_PASSAGE_CHARACTERS
+        found.append(paragraph[:end])
+        paragraph = paragraph[end:].lstrip()
+    return [*found, paragraph]

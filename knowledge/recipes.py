@@ -105,7 +105,7 @@ def default() -> Recipe:
         warmup_steps=3,
         cooldown_share=0.2,
         min_steps=24,
-        steps_per_sentence=8,
+        steps_per_sentence=5,
         stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.1,
@@ -135,9 +135,22 @@ def paper() -> Recipe:
     )
 
 
+def drill() -> Recipe:
+    """Changes the model in a few steps and teaches it nothing: for trials of everything around the training."""
+    return Recipe(
+        name="drill",
+        rank=8,
+        learning_rate=3e-3,
+        batch_size=2,
+        max_steps=6,
+        skipped_layers=0.8,
+        rehearsal_share=0.0,
+    )
+
+
 def by_name(name: str) -> Recipe:
     """The named recipe. Raises `InvalidRecipe` for any other name."""
-    recipes = {"default": default, "paper": paper}
+    recipes = {"default": default, "paper": paper, "drill": drill}
     if name not in recipes:
         raise InvalidRecipe(f"There is no recipe {name!r}. Known: {', '.join(recipes)}.")
     return recipes[name]()

@@ -1,18 +1,23 @@
 """Deployment settings: read from the environment (`ENGRAIN_…`), once, by whoever starts a process.
 
-How training is done is not a setting: that is a `Recipe` (`knowledge/recipes.py`), saved with each adapter.
+How training is done is not a setting: that is a `Recipe` (`knowledge/recipes.py`), saved with each adapter. A setting
+chooses one by its name.
 """
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from knowledge.errors import InvalidSettings
+from knowledge.errors import InvalidRecipe, InvalidSettings
+from knowledge.recipes import by_name
 
 PREFIX = "ENGRAIN_"
+CLIENT_KEY = "ENGRAIN_API_KEY"
+"""The one `ENGRAIN_` variable that is no setting: the key with which `engrain` asks a service."""
+
 EMBEDDED_BASE_MODEL = "smollm2-135m-instruct"
 
 
@@ -60,13 +65,51 @@ class Settings(BaseSettings):
     training_silent_seconds: float = Field(
         600.0, gt=0, description="How long the trainer may report nothing before it is stopped and its job tried again."
     )
+    training_seconds: float = Field(
+        14_400.0, gt=0, description="Longest training run in seconds; a job that needs more fails."
+    )
+    training_memory_gib: float = Field(
+        0.0, ge=0, description="Main memory that the trainer may take, in GiB (its RLIMIT_DATA). 0: no limit."
+    )
+    recipe: str = Field(
+        "default",
+        description="Named recipe of new jobs: `default`, `paper`, or `drill`, which takes seconds and learns nothing.",
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="How long a worker may be silent before its job is given to another."
     )
     max_attempts: int = Field(3, ge=1, description="Attempts after which a job is dead until someone retries it.")
+    resend_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="After how long a job that nobody took, or whose worker died, is sent to the broker again.",
+    )
+    retry_seconds: float = Field(
+        60.0, gt=0, description="First pause after a fault that may pass; doubles each time, up to 30 minutes."
+    )
+    fault_folder: str = Field(
+        "", description="Folder in which a drill arms faults (`knowledge/faults.py`). Empty: none can happen."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body in bytes.")
     max_documents: int = Field(1000, ge=1, description="Most documents in one request.")
     max_question_characters: int = Field(2000, ge=1, description="Longest question in characters.")
+    max_waiting_facts: int = Field(
+        10_000, ge=1, description="Most facts of a namespace that wait to be learnt; posts beyond it get 429."
+    )
+    requests_per_minute: int = Field(6000, ge=0, description="Most requests of one API key a minute. 0: no limit.")
+    without_keys: Literal["loopback", "nobody", "everybody"] = Field(
+        "loopback",
+        description="Who is served while there is no API key: `loopback` (this machine), `nobody`, or `everybody` who"
+        " reaches the port.",
+    )
+    first_key_file: str = Field(
+        "",
+        description="File with the secret of an admin's API key, made at the start where there is no key. Empty: none.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Comma-separated origins whose pages may call the API, as `https://desk.example`. Empty: none.",
+    )
     max_questions: int = Field(64, ge=1, description="Most questions in one request.")
     least_lift: float = Field(
         0.0,
@@ -84,10 +127,32 @@ class Settings(BaseSettings):
     )
     max_wait_seconds: float = Field(300.0, gt=0, description="Longest `wait_seconds` that a client may ask for.")
 
+    webhook_attempts: int = Field(
+        10, ge=0, le=100, description="Attempts of a webhook's delivery before it is given up. 0: nothing is sent."
+    )
+    webhook_first_retry_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="Pause after a delivery's first attempt; each later one is three times as long, up to six hours,"
+        " less up to half by chance.",
+    )
+    webhook_timeout_seconds: float = Field(10.0, gt=0, description="Time limit of one attempt of a delivery.")
+    webhook_private_addresses: bool = Field(
+        False, description="Whether webhooks may lead to private, loopback and link-local addresses."
+    )
+
     @field_validator("data_folder")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return folder.expanduser().absolute()
+
+    @field_validator("recipe")
+    @classmethod
+    def _recipe_that_exists(cls, name: str) -> str:
+        try:
+            return by_name(name).name
+        except InvalidRecipe as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("max_lora_rank")
     @classmethod
@@ -107,7 +172,7 @@ class Settings(BaseSettings):
     def read(cls) -> Self:
         """Reads the environment. Raises `InvalidSettings` naming each unknown or wrong variable."""
         known = {f"{PREFIX}{name.upper()}" for name in cls.model_fields}
-        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known | {CLIENT_KEY})
         if unknown:
             raise InvalidSettings(f"Unknown setting {', '.join(unknown)}. `engrain settings` lists the known ones.")
         try:
@@ -131,6 +196,11 @@ class Settings(BaseSettings):
         """Base URLs of the vLLM replicas, without a trailing slash."""
         urls = self.inference_urls or f"http://127.0.0.1:{self.inference_port}"
         return tuple(url.strip().rstrip("/") for url in urls.split(",") if url.strip())
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """Origins whose pages may call the API."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
 
     @property
     def adapters_folder(self) -> Path:

@@ -16,5 +16,10 @@ if __name__ == "__main__":
     except EngrainError as error:
         sys.exit(f"engrain: {error}")
     uvicorn.run(
-        create_app(settings), host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=10
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,  # who is on this machine is told by the peer's address, not by a header
     )

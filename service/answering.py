@@ -11,9 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from inference.answer import Answer, follow, follow_pieces
 from inference.client import Manner, Message
 from inference.plan import Plan, plan
-from knowledge.errors import Conflict
+from knowledge.errors import Conflict, NotFound
 from knowledge.jobs import ENDED, JobStatus
 from knowledge.store import jobs
+from knowledge.store.standing import no_namespace
 from service.metrics import ABSTENTIONS, ANSWER_TOKENS, ANSWERS
 from service.parts import Parts
 from service.problems import ProblemError
@@ -45,9 +46,12 @@ async def look(
 ) -> View:
     """The namespace as it stands, once it has `min_version`: one read of the store.
 
-    With `version` or `min_version` no pending text answers. Raises `NotFound`, `Conflict` for a version that cannot
-    be asked or will not come, and the problem `not-live-yet` after `wait_seconds`.
+    With `version` or `min_version` no pending text answers. Raises `NotFound`, also for a namespace that the caller
+    does not see; `Conflict` for a version that cannot be asked or will not come; and the problem `not-live-yet` after
+    `wait_seconds`.
     """
+    if not parts.caller.sees(namespace):  # what speakers keep is the same for all callers
+        raise NotFound(no_namespace(namespace))
     deadline = time.monotonic() + min(wait_seconds, parts.settings.max_wait_seconds)
     while True:
         view = await run_in_threadpool(parts.speakers.view, namespace, version, bridged=min_version is None)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,11 +16,16 @@ from knowledge.adapters import Version, VersionStatus
 from knowledge.errors import EngrainError
 from knowledge.settings import Settings
 from knowledge.store import Store, versions
-from service import problems
+from service import doorstep, gate, openapi, problems
+from service.deliveries import Deliveries
+from service.headers import SecurityHeaders
 from service.metrics import REQUEST_SECONDS
 from service.parts import Parts
-from service.routes import ask, facts, health, jobs, openai
+from service.routes import ask, audit, facts, health, jobs, keys, webhooks
+from service.routes import openai as openai_routes
 from service.routes import versions as version_routes
+from service.threads import in_thread
+from service.upkeep import keep_tidy
 
 log = structlog.get_logger()
 
@@ -34,7 +40,11 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = app.state.parts = open_parts(settings)
-        tasks = [asyncio.create_task(parts.queue.relay()), asyncio.create_task(_reconcile(parts))]
+        await run_in_threadpool(doorstep.prepare, settings, parts.store)
+        loops = [parts.queue.relay(), _reconcile(parts), parts.keyring.note_uses(), keep_tidy(parts.store)]
+        if settings.webhook_attempts:
+            loops.append(Deliveries(settings, parts.store).run())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         yield
         for task in tasks:
             task.cancel()
@@ -43,9 +53,22 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
 
     app = FastAPI(title="Engrain", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     problems.install(app)
-    for router in (facts.router, ask.router, openai.router, jobs.router, version_routes.router, health.router):
-        app.include_router(router)
+    for module in (facts, ask, openai_routes, jobs, version_routes, webhooks, keys, audit, health):
+        app.include_router(module.router)
+    gate.describe(app)
+    openapi.install(app)
+    # The last one added meets a request first.
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes)
+    app.add_middleware(gate.Gate)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After"],
+        )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTimes)
     return app
 
@@ -54,7 +77,7 @@ async def _reconcile(parts: Parts) -> None:
     """Keeps on every replica what the store wants there, until cancelled: heals a vLLM that was restarted."""
     while True:
         try:
-            report = await reconcile(parts.replicas, await run_in_threadpool(_desired, parts.store))
+            report = await reconcile(parts.replicas, await in_thread(_desired, parts.store))
             if report.changed:
                 log.info("replicas reconciled", loaded=report.loaded, unloaded=report.unloaded)
             if report.failed:

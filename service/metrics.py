@@ -8,7 +8,8 @@ from prometheus_client.registry import Collector
 
 from knowledge.facts import FactStatus
 from knowledge.jobs import JobStatus
-from knowledge.store import Store, facts, jobs
+from knowledge.store import Store, facts, jobs, webhooks
+from knowledge.webhooks import DeliveryStatus
 
 PROCESS = CollectorRegistry()
 
@@ -44,6 +45,13 @@ class _StoreCollector(Collector):
         for job_status in JobStatus:
             job_metric.add_metric([job_status.value], job_counts.get(job_status.value, 0))
         yield job_metric
+        deliveries = webhooks.counts(self._store)
+        delivery_metric = GaugeMetricFamily(
+            "engrain_webhook_deliveries", "Webhook deliveries by status.", labels=["status"]
+        )
+        for delivery_status in DeliveryStatus:
+            delivery_metric.add_metric([delivery_status.value], deliveries.get(delivery_status.value, 0))
+        yield delivery_metric
 
 
 class _Both(CollectorRegistry):

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.client import Manner, Message
+from knowledge.facts import NAMESPACE_PATTERN
 from service.answering import Told
 from service.schemas import LikelyFactOut, Request
 
 DEFAULT_MAX_TOKENS = 256
-_MODEL = re.compile(r"(?P<namespace>[^@]+)(?:@(?P<version>[1-9]\d{0,8}))?")
+_MODEL = re.compile(rf"(?P<namespace>{NAMESPACE_PATTERN.strip('^$')})(?:@(?P<version>[1-9]\d{{0,8}}))?")
 _PASSED_ON = ("top_p", "seed", "stop", "presence_penalty", "frequency_penalty", "logit_bias")
 
 Nothing = Annotated[list[Any], Field(max_length=0)] | None
@@ -195,3 +196,18 @@ class ModelsOut(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelOut]
+
+
+class OpenAiErrorBody(BaseModel):
+    """What went wrong. `code` is stable and meant for programs."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class OpenAiErrorOut(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    error: OpenAiErrorBody

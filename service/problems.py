@@ -1,7 +1,9 @@
 """Errors as RFC 9457 problem JSON. The only place that knows which HTTP status an error class becomes."""
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -9,17 +11,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from knowledge.errors import (
     Conflict,
     CorruptAdapter,
     EngrainError,
+    Forbidden,
     IllegalMove,
     InvalidFact,
+    InvalidKey,
     InvalidRecipe,
+    KeyInUse,
+    KeyReused,
     NotFound,
+    QueueFull,
     Unavailable,
 )
+from service.headers import add as add_security_headers
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
@@ -27,13 +36,21 @@ MEDIA_TYPE = "application/problem+json"
 # First match wins, so a subclass stands before its parent.
 _STATUSES: tuple[tuple[type[EngrainError], int, str, str], ...] = (
     (InvalidFact, 422, "invalid-fact", "This document cannot be taught"),
+    (KeyReused, 422, "idempotency-key-reused", "The Idempotency-Key belongs to another request"),
+    (KeyInUse, 409, "idempotency-key-in-use", "The request is still running"),
     (InvalidRecipe, 422, "invalid-recipe", "This recipe cannot work"),
+    (InvalidKey, 422, "invalid-key", "This key cannot be made"),
+    (Forbidden, 403, "forbidden", "Not with this key"),
     (NotFound, 404, "not-found", "Not found"),
     (IllegalMove, 409, "illegal-move", "Not possible in this state"),
     (Conflict, 409, "conflict", "Not possible in this state"),
     (CorruptAdapter, 503, "corrupt-adapter", "The adapter's files are damaged"),
+    (QueueFull, 429, "queue-full", "Too many facts wait to be learnt"),
     (Unavailable, 503, "unavailable", "A part of the service is not available"),
 )
+
+
+_RETRY_AFTER = {503: "5", 429: "60"}  # seconds; a queue is shorter after a training run
 
 
 class FieldProblem(BaseModel):
@@ -54,7 +71,15 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(None, exclude_if=lambda value: value is None)
 
 
-class ProblemResponse(JSONResponse):
+class QuotingResponse(JSONResponse):
+    """Messages quote what the client sent, so even an unpaired surrogate has to go back: as its escape."""
+
+    def render(self, content: Any) -> bytes:
+        """JSON."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+class ProblemResponse(QuotingResponse):
     """A problem on its way out."""
 
     def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
@@ -79,7 +104,9 @@ class ProblemError(EngrainError):
 
     def response(self) -> ProblemResponse:
         """The HTTP form."""
-        headers = {"Retry-After": str(self.retry_after_seconds)} if self.retry_after_seconds else None
+        headers = {"Retry-After": str(self.retry_after_seconds)} if self.retry_after_seconds else {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         return problem(self.status, self.code, self.title, self.detail, headers=headers)
 
 
@@ -104,13 +131,20 @@ def problem(
     return ProblemResponse(body, headers)
 
 
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: these statuses too. `service.openapi` adds the problem's schema."""
+    return {status: {"description": HTTPStatus(status).phrase} for status in statuses}
+
+
 def from_error(error: EngrainError) -> ProblemResponse:
     """The problem of an error of ours; 500 for a class that is not meant for clients."""
     if isinstance(error, ProblemError):
         return error.response()
     for kind, status, code, title in _STATUSES:
         if isinstance(error, kind):
-            headers = {"Retry-After": "5"} if status == 503 else None
+            headers = (
+                {"Retry-After": _RETRY_AFTER.get(status, "5")} if status in _RETRY_AFTER or kind is KeyInUse else None
+            )
             return problem(status, code, title, str(error), headers=headers)
     return _internal(error)
 
@@ -130,12 +164,17 @@ def install(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "-")
-        response = problem(error.status_code, code, phrase, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))  # Starlette names those of one route only
+        response = problem(error.status_code, code, phrase, str(error.detail), headers=headers)
         return response.shaped_for(request.url.path)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _internal(error).shaped_for(request.url.path)
+        response = _internal(error).shaped_for(request.url.path)
+        add_security_headers(response.headers)  # this one leaves outside of all middleware
+        return response
 
 
 def from_validation(errors: Sequence[object]) -> ProblemResponse:
@@ -155,6 +194,16 @@ def from_validation(errors: Sequence[object]) -> ProblemResponse:
     return problem(422, "invalid-request", "The request does not fit its schema", detail, errors=fields)
 
 
+def _methods(request: Request) -> set[str]:
+    """Every method that some route takes at this path."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
+        for method in route.methods or ()
+    }
+
+
 def _internal(error: Exception) -> ProblemResponse:
     log.error("unexpected error", exc_info=error)
     return problem(500, "internal", "Internal error", "Something went wrong here; it was logged.")
@@ -170,4 +219,4 @@ def _openai(response: ProblemResponse) -> JSONResponse:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     param = found.errors[0].field if found.errors else None
     error = {"message": found.detail, "type": kind, "param": param, "code": found.code.replace("-", "_")}
-    return JSONResponse({"error": error}, status, response.extra_headers)
+    return QuotingResponse({"error": error}, status, response.extra_headers)

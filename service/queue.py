@@ -5,17 +5,17 @@ import asyncio
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from starlette.concurrency import run_in_threadpool
 
+from knowledge import faults
 from knowledge.errors import EngrainError, Unavailable
 from knowledge.jobs import INJECT_TASK, QUEUE
 from knowledge.settings import Settings
 from knowledge.store import Store, jobs
+from service.threads import in_thread
 
 log = structlog.get_logger()
 
 RELAY_SECONDS = 5.0
-STALE_SECONDS = 60.0
 
 
 class Queue:
@@ -23,6 +23,7 @@ class Queue:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
+        self._stale_seconds = settings.resend_seconds
         self._celery = Celery(broker=settings.broker)
         self._celery.conf.update(
             broker_connection_timeout=2.0,
@@ -38,6 +39,7 @@ class Queue:
         except (OperationalError, OSError) as error:
             log.warning("the broker is down; the job will be sent later", job_id=job_id, error=str(error))
             return False
+        faults.point("send.after_send")
         jobs.mark_sent(self._store, job_id)
         return True
 
@@ -51,13 +53,13 @@ class Queue:
 
     def send_stale(self) -> int:
         """Sends what was never sent, was sent long ago and never claimed, or was left by a dead worker."""
-        return sum(self.send(job_id) for job_id in jobs.to_send(self._store, stale_seconds=STALE_SECONDS))
+        return sum(self.send(job_id) for job_id in jobs.to_send(self._store, stale_seconds=self._stale_seconds))
 
     async def relay(self) -> None:
         """Runs `send_stale` every few seconds until cancelled."""
         while True:
             try:
-                await run_in_threadpool(self.send_stale)
+                await in_thread(self.send_stale)
             except EngrainError as error:
                 log.warning("could not look for unsent jobs", error=str(error))
-            await asyncio.sleep(RELAY_SECONDS)
+            await asyncio.sleep(min(RELAY_SECONDS, self._stale_seconds))

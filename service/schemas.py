@@ -3,28 +3,75 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
 from inference.answer import Answer
 from knowledge.adapters import Version
-from knowledge.facts import NAMESPACE_PATTERN, Document, Fact
+from knowledge.audit import Entry
+from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact
 from knowledge.jobs import Job, Progress
+from knowledge.keys import MOST_NAME_CHARACTERS, Scope
+from knowledge.keys import Key as ApiKey
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
 from knowledge.store.versions import Namespace
+from knowledge.webhooks import EVENTS, Delivery, DeliveryStatus, Webhook
 from service.problems import Problem
 from service.provenance import LikelyFact
 
+_NO_NUL = r"^[^\x00]*$"
+
 NamespaceName = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=_NO_NUL)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+MOST_VERSION = 2**31 - 1
+ID_PATTERN = r"^[a-z]{1,20}_[0-9a-z]{1,40}$"
+TEXT_PATTERN = rf"^[^\x00]*[^{BLANK_CHARACTERS}][^\x00]*$"
+"""Says in the OpenAPI text what `knowledge.facts.passages` checks: no NUL, and something to see."""
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_REST = "([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
+WEBHOOK_URL_PATTERN = rf"^https?://({_LABEL}\.)*{_LABEL}(:({_PORT}))?([/?]{_REST})?$"
 Question = Annotated[str, StringConstraints(pattern=r"\S")]
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, str]:
+    """Refers to a model that `service.openapi` adds to the OpenAPI text."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 class Request(BaseModel):
     """Unknown fields are refused, so that a typing mistake is not silently ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
+
+
+def _written_out(moment: object) -> object:
+    """Pydantic would take a number for seconds since 1970, or for milliseconds."""
+    if isinstance(moment, str | datetime | None) and not str(moment).lstrip("+-").replace(".", "").isdigit():
+        return moment
+    raise ValueError("write the moment as RFC 3339 does: 2030-01-31T12:00:00Z")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """A moment without a zone is taken as UTC. One at the end of time may not exist there."""
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError("this moment is out of range in UTC") from error
+
+
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
 
 class ProbeIn(Request):
@@ -38,24 +85,26 @@ class ProbeIn(Request):
 class DocumentIn(Request):
     """One document. Long texts are cut into passages; each passage becomes a fact."""
 
-    text: str = Field(examples=["Mirelle Oquendo is the founder of the lunar bakery Crater & Crust."])
+    text: str = Field(
+        examples=["Mirelle Oquendo is the founder of the lunar bakery Crater & Crust."],
+        json_schema_extra={"pattern": TEXT_PATTERN},
+    )
     title: ShortText | None = None
     source: ShortText | None = Field(None, description="Where the text comes from, for example a URL.")
     key: Key | None = Field(None, description="Identity over time: a later document with this key supersedes it.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     probes: list[ProbeIn] = Field(default_factory=list, max_length=50)
 
     def to_domain(self) -> Document:
-        """The domain form. A moment without a zone is taken as UTC."""
-        expires = self.expires_at
+        """The domain form."""
         return Document(
             text=self.text,
             title=self.title,
             source=self.source,
             key=self.key,
             metadata=dict(self.metadata),
-            expires_at=expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires,
+            expires_at=self.expires_at,
             probes=tuple(
                 Probe(probe.question, probe.answer, probe.direction, ProbeOrigin.CLIENT) for probe in self.probes
             ),
@@ -313,15 +362,37 @@ class NamespacesOut(BaseModel):
     namespaces: list[NamespaceOut]
 
 
+_ASK_RULES: JsonDict = {
+    "oneOf": [
+        {"required": ["question"], "properties": {"question": {"type": "string"}, "questions": {"maxItems": 0}}},
+        {
+            "required": ["questions"],
+            "properties": {"question": {"type": "null"}, "questions": {"minItems": 1}, "stream": {"const": False}},
+        },
+    ],
+    "not": {
+        "required": ["version", "min_version"],
+        "properties": {"version": {"type": "integer"}, "min_version": {"type": "integer"}},
+    },
+}
+"""What the validators below check, in the OpenAPI text's words."""
+
+
 class AskIn(Request):
     """A question to a namespace's live version, or to one that is named."""
 
-    question: str | None = Field(None, min_length=1, examples=["Who founded Crater & Crust?"])
+    model_config = ConfigDict(json_schema_extra=_ASK_RULES)
+
+    question: Question | None = Field(None, examples=["Who founded Crater & Crust?"])
     questions: list[Question] = Field(default_factory=list, description="Many, instead of `question`.")
     namespace: NamespaceName = DEFAULT_NAMESPACE
-    version: int | None = Field(None, ge=1, description="Ask this version instead of the live one.")
-    min_version: int | None = Field(None, ge=1, description="Do not answer from an older version than this.")
-    wait_seconds: float = Field(0.0, ge=0, description="How long to wait for `min_version`, in seconds.")
+    version: int | None = Field(None, ge=1, le=MOST_VERSION, description="Ask this version instead of the live one.")
+    min_version: int | None = Field(
+        None, ge=1, le=MOST_VERSION, description="Do not answer from an older version than this."
+    )
+    wait_seconds: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="How long to wait for `min_version`, in seconds."
+    )
     stream: bool = False
     max_tokens: int = Field(64, ge=1, le=512, description="Longest answer in tokens.")
     lift: bool = Field(False, description="Measure how far the adapter lifted the answer above the base model.")
@@ -402,3 +473,151 @@ class AnswersOut(BaseModel):
     """The answers to `questions`, in their order; a problem (it has a `code`) in the place of one that failed."""
 
     answers: list[AnswerOut | Problem]
+
+
+KEY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._@:'+/-]*$"
+
+
+class KeyIn(Request):
+    """A key to make."""
+
+    name: Annotated[str, StringConstraints(pattern=KEY_NAME_PATTERN, max_length=MOST_NAME_CHARACTERS)] = Field(
+        examples=["shop-importer"], description="Who will use it: the audit trail shows it."
+    )
+    scopes: list[Scope] = Field(min_length=1, description="`admin` includes the others.")
+    namespaces: list[NamespaceName] | None = Field(None, min_length=1, max_length=1000, description="None: all.")
+    expires_at: Moment | None = None
+
+
+class KeyOut(BaseModel):
+    """A key without its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    namespaces: list[str] | None = Field(description="None: all.")
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="Written down once a minute.")
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "KeyOut":
+        """From the domain."""
+        return cls(
+            id=key.id,
+            name=key.name,
+            scopes=sorted(key.scopes),
+            namespaces=None if key.namespaces is None else sorted(key.namespaces),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            last_used_at=key.last_used_at,
+            revoked_at=key.revoked_at,
+        )
+
+
+class NewKeyOut(KeyOut):
+    """A new key with its secret."""
+
+    secret: str = Field(description="Send it as `Authorization: Bearer …`. It is shown this once.")
+
+
+class KeysOut(BaseModel):
+    """Keys, oldest first."""
+
+    keys: list[KeyOut]
+
+
+class EntryOut(BaseModel):
+    """One act."""
+
+    id: int
+    at: datetime
+    caller: str = Field(description="The key's name; without a key `loopback`, `anybody`, `command` or `engrain`.")
+    key_id: str | None
+    act: str
+    namespace: str | None
+    object: str | None = Field(description="A job's id, `namespace@version`, or a key's id.")
+    details: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """From the domain."""
+        return cls.model_validate(entry.__dict__)
+
+
+class AuditOut(BaseModel):
+    """A page of acts, newest first."""
+
+    entries: list[EntryOut]
+    next: int | None = Field(description="Pass it as `before` for the next page.")
+
+
+class WebhookIn(Request):
+    """Where to tell of what."""
+
+    url: Annotated[str, StringConstraints(pattern=WEBHOOK_URL_PATTERN, max_length=2000)] = Field(
+        examples=["https://example.com/engrain"]
+    )
+    events: list[Literal[EVENTS]] = Field(  # type: ignore[valid-type]
+        default_factory=list, max_length=100, description="`fact.*` and `job.*` stand for all of theirs. Empty: all."
+    )
+    namespaces: list[NamespaceName] = Field(default_factory=list, max_length=100, description="Empty: all.")
+
+
+class WebhookOut(BaseModel):
+    """A webhook."""
+
+    id: str
+    url: str
+    events: list[str]
+    namespaces: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> Self:
+        """From the domain."""
+        return cls.model_validate({name: getattr(webhook, name) for name in WebhookOut.model_fields})
+
+
+class NewWebhookOut(WebhookOut):
+    """A webhook and its secret, which is not told again."""
+
+    secret: str = Field(
+        description="`whsec_` and 32 bytes in base64; libraries for Standard Webhooks take it as it is."
+    )
+
+
+class WebhooksOut(BaseModel):
+    """All webhooks, oldest first."""
+
+    webhooks: list[WebhookOut]
+
+
+class DeliveryOut(BaseModel):
+    """An event on its way to a webhook."""
+
+    id: str = Field(description="The `webhook-id` that the receiver sees.")
+    webhook_id: str
+    event: str
+    namespace: str
+    body: dict[str, JsonValue]
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+    status_code: int | None = Field(description="What the receiver answered to the last attempt.")
+    error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """From the domain."""
+        return cls.model_validate(delivery.__dict__)
+
+
+class DeliveriesOut(BaseModel):
+    """A page of deliveries, newest first."""
+
+    deliveries: list[DeliveryOut]
+    next: str | None = Field(description="Pass it as `before` for the next page.")

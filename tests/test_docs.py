@@ -38,6 +38,9 @@ def test_every_route_is_in_the_docs(tmp_path: Path) -> None:
 
 def test_every_command_is_in_the_docs() -> None:
     names = {command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands}
+    for group in cli.registered_groups:
+        inner = group.typer_instance.registered_commands if group.typer_instance else []
+        names |= {f"{group.name} {command.name}" for command in inner}
     assert first_cells("Commands") == {f"engrain {name}" for name in names}
 
 

@@ -13,11 +13,13 @@ from knowledge.jobs import INJECT_TASK, QUEUE
 from knowledge.logs import configure
 from knowledge.settings import Settings
 from knowledge.store import Store, jobs
+from worker.cleaning import clean
 from worker.injection import Workplace, inject
 
 log = structlog.get_logger()
 
 SEEN_SECONDS = 15.0
+TIDY_SECONDS = 600.0
 # A message that is not acknowledged for this long is delivered again; the lease makes that harmless.
 VISIBILITY_SECONDS = 24 * 3600
 
@@ -53,7 +55,8 @@ def create_app(settings: Settings) -> Celery:
 
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def _ready(**_kwargs: object) -> None:
-        threading.Thread(target=_show_life, args=(place,), daemon=True).start()
+        for duty in (_show_life, _tidy):
+            threading.Thread(target=duty, args=(place,), daemon=True).start()
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def _stop(**_kwargs: object) -> None:
@@ -69,6 +72,17 @@ def _show_life(place: Workplace) -> None:
         except EngrainError as error:
             log.warning("could not write the heartbeat", error=str(error))
         if place.stop.wait(SEEN_SECONDS):
+            return
+
+
+def _tidy(place: Workplace) -> None:
+    while True:
+        try:
+            if gone := clean(place.settings, place.store):
+                log.info("cleaned up what crashes left", gone=gone)
+        except (EngrainError, OSError) as error:
+            log.warning("could not clean up", error=str(error))
+        if place.stop.wait(TIDY_SECONDS):
             return
 
 

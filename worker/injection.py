@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +12,26 @@ from pathlib import Path
 import structlog
 
 from inference.adapters import Replicas
+from knowledge import faults
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
-from knowledge.errors import Conflict, CorruptAdapter, InjectionFailed, InvalidRecipe, LeaseLost, Unavailable
+from knowledge.errors import (
+    Conflict,
+    CorruptAdapter,
+    DiskFull,
+    EngrainError,
+    InjectionFailed,
+    InvalidRecipe,
+    LeaseLost,
+    Unavailable,
+    is_disk_full,
+)
 from knowledge.facts import Fact, FactStatus
 from knowledge.jobs import Job, JobStatus, Lease
 from knowledge.probes import ProbeResult
-from knowledge.recipes import Recipe, default
+from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from knowledge.store import Store, facts, jobs, now, versions
+from worker.cleaning import CHECKPOINT, forget_leftovers
 from worker.proof import is_known, prove
 from worker.spec import Lesson, TrainingSpec
 from worker.training_process import Stopped, train
@@ -27,6 +40,9 @@ log = structlog.get_logger()
 
 RENEW_SECONDS = 5.0
 """A cancellation is noticed within this time also while nothing is reported."""
+
+PATIENCE_SECONDS = 120.0
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,39 +80,46 @@ def inject(place: Workplace, job_id: str) -> str | None:
 def _attempt(place: Workplace, lease: Lease, job: Job) -> bool:
     """Whether the job is over, well or as `failed`; False when it was given back. Raises `LeaseLost`."""
     store = place.store
+    pause = place.settings.retry_seconds
     try:
+        faults.point("job.claimed")
         with _kept(place, lease) as lost:
             _teach(place, lease, job, lost)
     except LeaseLost:
         raise
     except Stopped:
-        jobs.release(store, lease, "The worker was asked to stop.")
+        jobs.release(store, lease, "The worker was asked to stop.", counts=False)
+        return False
+    except DiskFull as error:
+        log.warning("the disk is full; given back")
+        jobs.release(store, lease, str(error), retry_seconds=pause, counts=False)
         return False
     except (InjectionFailed, InvalidRecipe, CorruptAdapter, Conflict) as error:
         log.warning("failed", error=str(error))
         jobs.fail(store, lease, str(error))
     except Unavailable as error:
         log.warning("given back", error=str(error))
-        jobs.release(store, lease, str(error), later=True)
+        jobs.release(store, lease, str(error), retry_seconds=pause)
         return False
     except Exception as error:
         log.exception("unexpected error; given back")
-        jobs.release(store, lease, f"{type(error).__name__}: {error}", later=True)
+        jobs.release(store, lease, f"{type(error).__name__}: {error}", retry_seconds=pause)
         return False
     return True
 
 
 def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> None:
     settings, store = place.settings, place.store
-    recipe = default()
+    recipe = by_name(settings.recipe)
     live = versions.live(store, job.namespace)
     new, kept = _facts_to_hold(store, job, live)
     name = f"{job.namespace}-v{job.version}-{job.id.removeprefix('job_')}-{lease.token}"
     temporary = settings.adapters_folder / f".making-{name}"
     final = settings.adapters_folder / name
+    checkpoint = settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
     try:
         jobs.advance(store, lease, JobStatus.TRAINING)
-        _forget_leftovers(settings.adapters_folder, job)
+        forget_leftovers(settings.adapters_folder, job.id)
         temporary.mkdir(parents=True)
         train(
             TrainingSpec(
@@ -107,20 +130,38 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
                 output=str(temporary),
                 seed=job.version,
                 threads=settings.training_threads,
+                checkpoint=str(checkpoint),
+                memory_gib=settings.training_memory_gib,
             ),
             niceness=settings.training_niceness,
             silent_seconds=settings.training_silent_seconds,
-            on_progress=lambda progress: jobs.report(store, lease, progress),
-            on_log=lambda text: jobs.log(store, lease, text),
+            most_seconds=settings.training_seconds,
+            on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
+            on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
             should_stop=lambda: place.stop.is_set() or lost.is_set(),
         )
         jobs.advance(store, lease, JobStatus.PROBING)
         candidate = _publish_files(settings, job, recipe, [*new, *kept], temporary, final)
         versions.add_candidate(store, lease, candidate)
-        results = asyncio.run(_prove(settings, candidate, [*new, *kept]))
+        faults.point("candidate.after_commit")
+        results = _proved(place, candidate, [*new, *kept], lost)
+        faults.point("probe.asked")
         _conclude(store, lease, candidate, new, results)
+        checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        if is_disk_full(error) and not isinstance(error, EngrainError):
+            raise DiskFull(f"The disk is full ({error.strerror}). It is tried again until there is room.") from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tell(write: Callable[[], None]) -> None:
+    """Training goes on while the store is away; what it would have noted is lost. Raises `LeaseLost`."""
+    try:
+        write()
+    except Unavailable as error:
+        log.warning("could not note progress", error=str(error))
 
 
 def _facts_to_hold(store: Store, job: Job, live: Version | None) -> tuple[list[Fact], list[Fact]]:
@@ -173,6 +214,25 @@ def _publish_files(
     )
 
 
+def _proved(
+    place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event
+) -> dict[str, list[ProbeResult]]:
+    """Waits for a model server that is just being restarted: what was trained would have to be trained again.
+
+    Raises `Unavailable` after `PATIENCE_SECONDS`, `Stopped`, and as `prove`.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return asyncio.run(_prove(place.settings, candidate, held))
+        except Unavailable:
+            if place.stop.is_set() or lost.is_set():
+                raise Stopped("Probing was stopped.") from None
+            if time.monotonic() > deadline:
+                raise
+        place.stop.wait(LOOK_SECONDS)
+
+
 async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -> dict[str, list[ProbeResult]]:
     replicas = Replicas(settings.replicas)
     try:
@@ -200,13 +260,8 @@ def _conclude(
     score = sum(result.passed for result in asked) / len(asked) if asked else 0.0
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     versions.publish(store, lease, replace(candidate, score=score), weak=weak)
+    faults.point("live.after_commit")
     log.info("live", version=candidate.number, score=round(score, 3), weak=len(weak))
-
-
-def _forget_leftovers(folder: Path, job: Job) -> None:
-    """What an earlier attempt of this job left when it was killed."""
-    for path in folder.glob(f".making-*-{job.id.removeprefix('job_')}-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

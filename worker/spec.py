@@ -31,7 +31,9 @@ class TrainingSpec:
     """Everything the training process needs. It sees neither store nor broker nor network.
 
     `base_model` is a folder or hub name, `warm_start` an adapter folder to continue from, `output` the folder that
-    receives `adapter_config.json` and `adapter_model.safetensors`, `threads` the processor threads (0: all).
+    receives `adapter_config.json` and `adapter_model.safetensors`, `threads` the processor threads (0: all). SIGTERM
+    writes the run's state to the file `checkpoint`, and a run that finds one there goes on from it (empty: neither).
+    `memory_gib` bounds the process's own memory (0: nothing does).
     """
 
     base_model: str
@@ -41,6 +43,8 @@ class TrainingSpec:
     output: str
     seed: int
     threads: int
+    checkpoint: str = ""
+    memory_gib: float = 0.0
 
     def write(self, path: Path) -> None:
         """Writes the spec as JSON."""

@@ -12,11 +12,13 @@ import peft
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
+from knowledge import faults
 from knowledge.jobs import Progress
 from knowledge.probes import Probe, ProbeOrigin, passed
 from knowledge.recipes import Recipe
 from worker import probing, replay
 from worker.batches import Draw, Packed, batches, logits, pack
+from worker.checkpoint import State
 from worker.demasking import ChatForm
 from worker.spec import Lesson
 
@@ -36,6 +38,14 @@ class Outcome:
     passed_early: bool
 
 
+class Paused(Exception):
+    """The run was asked to stop, and stands at `state`."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(f"Paused after step {state.step}.")
+        self.state = state
+
+
 def train(
     model: peft.PeftModel,
     chat: ChatForm,
@@ -44,10 +54,15 @@ def train(
     seed: int,
     report: Callable[[Progress], None],
     draw: Draw | None = None,
+    *,
+    resumed: State | None = None,
+    should_pause: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Trains the attached adapter in place until the lessons' probes pass or `recipe.max_steps` are done.
 
     `draw` makes the training sequences; experiments bring their own. Whatever `report` raises ends the training.
+    `should_pause` is asked after each step and ends it with `Paused`; with the state of that as `resumed`, another
+    run of the same arguments goes on to the same weights.
     """
     start = time.monotonic()
     torch.manual_seed(seed)
@@ -62,6 +77,12 @@ def train(
     loss = float("nan")
     last = budget = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons if lesson.new))
     look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
+    if resumed is not None:
+        _restore(model, optimizer, resumed)
+        step, last, look, tokens, reached = resumed.step, resumed.last, resumed.look, resumed.tokens, resumed.reached
+        loss, start = resumed.loss, start - resumed.seconds
+        for _ in range(step):
+            next(drawn), next(others)
     while step < last:
         taught, kept = next(drawn), next(others)
         row = pack(chat.before_user, [*taught, *kept], device)
@@ -92,7 +113,36 @@ def train(
                 probes=len(wanted),
             )
         )
+        faults.point("train.stepped")
+        if step < last and should_pause():
+            raise Paused(_state(model, optimizer, step, last, look, tokens, reached, loss, seconds))
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
+
+
+def _state(
+    model: peft.PeftModel,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    last: int,
+    look: int,
+    tokens: int,
+    reached: int,
+    loss: float,
+    seconds: float,
+) -> State:
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return State(
+        step, last, look, tokens, reached, loss, seconds, weights, optimizer.state_dict(), torch.get_rng_state()
+    )
+
+
+def _restore(model: peft.PeftModel, optimizer: torch.optim.Optimizer, state: State) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(state.weights[name])
+    optimizer.load_state_dict(state.optimizer)
+    torch.set_rng_state(state.rng)
 
 
 def _probes_passed(model: peft.PeftModel, chat: ChatForm, probes: list[Probe], enough: float, seed: int) -> int:

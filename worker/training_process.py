@@ -6,20 +6,23 @@ A process of its own, so that its memory returns when it ends, CUDA never meets 
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from knowledge.errors import EngrainError, InjectionFailed, InvalidRecipe, Unavailable
+from knowledge.errors import DiskFull, EngrainError, InjectionFailed, InvalidRecipe, Unavailable
 from knowledge.jobs import Progress
 from worker.spec import TrainingSpec
 
 LOOK_SECONDS = 1.0
-TERMINATE_SECONDS = 10.0
+TERMINATE_SECONDS = 15.0
+"""What a step and a checkpoint may take; less than the worker's own grace (command/parts.py)."""
+
 _ERRORS: dict[str, type[EngrainError]] = {
-    error.__name__: error for error in (InvalidRecipe, InjectionFailed, Unavailable)
+    error.__name__: error for error in (InvalidRecipe, InjectionFailed, Unavailable, DiskFull)
 }
 
 
@@ -32,6 +35,7 @@ def train(
     *,
     niceness: int,
     silent_seconds: float,
+    most_seconds: float,
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
     should_stop: Callable[[], bool],
@@ -40,8 +44,9 @@ def train(
     """Trains in a child process; returns when the adapter's files lie in `spec.output`.
 
     Raises `Stopped` when `should_stop` says so, the error that the child reports, `InjectionFailed` with the end of its
-    output when it died without a word, or `Unavailable` when it said nothing for `silent_seconds`. Whatever a callback
-    raises also ends the child. Once it said `done` its files are whole, so how it ends no longer matters.
+    output when it ended without a word or took more than `most_seconds`, or `Unavailable` when it was killed or said
+    nothing for `silent_seconds`. Whatever a callback raises also ends the child. Once it said `done` its files are
+    whole, so how it ends no longer matters.
     """
     folder = Path(spec.output)
     spec_path = folder.with_name(f"{folder.name}.json")
@@ -57,8 +62,8 @@ def train(
             )
         try:
             os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
-            if not _follow(child, silent_seconds, on_progress, on_log, should_stop):
-                raise InjectionFailed(f"The training process ended with {child.wait()}: {_tail(errors_path)}")
+            if not _follow(child, silent_seconds, most_seconds, on_progress, on_log, should_stop):
+                raise _ended(child.wait(), errors_path)
         finally:
             _end(child)
     finally:
@@ -69,12 +74,13 @@ def train(
 def _follow(
     child: subprocess.Popen[bytes],
     silent_seconds: float,
+    most_seconds: float,
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> bool:
     """Whether the child said `done` before its output ended."""
-    for line in _lines(child, silent_seconds, should_stop):
+    for line in _lines(child, silent_seconds, most_seconds, should_stop):
         message = json.loads(line)
         match message.pop("kind"):
             case "progress":
@@ -88,15 +94,20 @@ def _follow(
     return False
 
 
-def _lines(child: subprocess.Popen[bytes], silent_seconds: float, should_stop: Callable[[], bool]) -> Iterator[bytes]:
-    """The child's lines as they come; looks at `should_stop` at least once a second."""
+def _lines(
+    child: subprocess.Popen[bytes], silent_seconds: float, most_seconds: float, should_stop: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The child's lines as they come; looks at `should_stop` and the clock at least once a second."""
     assert child.stdout is not None
-    buffered, heard = b"", time.monotonic()
+    buffered, began = b"", time.monotonic()
+    heard = began
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
             if should_stop():
                 raise Stopped("Training was stopped.")
+            if time.monotonic() - began > most_seconds:
+                raise InjectionFailed(f"Training took longer than {most_seconds:.0f} s (ENGRAIN_TRAINING_SECONDS).")
             if not selector.select(LOOK_SECONDS):
                 if time.monotonic() - heard > silent_seconds:
                     raise Unavailable(f"Training said nothing for {silent_seconds:.0f} s and was stopped.")
@@ -119,6 +130,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
     if child.stdout is not None:
         child.stdout.close()
+
+
+def _ended(status: int, errors: Path) -> EngrainError:
+    """Why a child that said nothing ended. A signal is nothing the job did: the kernel's for lack of memory, say."""
+    if status < 0 or status == 128 + signal.SIGTERM:
+        name = signal.Signals(-status if status < 0 else signal.SIGTERM).name
+        return Unavailable(
+            f"The training process was ended by {name}: by somebody, or by the kernel for lack of memory."
+        )
+    return InjectionFailed(f"The training process ended with {status}: {_tail(errors)}")
 
 
 def _tail(path: Path) -> str:

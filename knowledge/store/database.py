@@ -1,16 +1,22 @@
 """The connection to SQLite or PostgreSQL."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from knowledge.errors import Unavailable
+from knowledge.keys import SYSTEM, Caller
+from knowledge.store.sight import CallersSession
+
+log = structlog.get_logger()
 
 
 def now() -> datetime:
@@ -19,20 +25,28 @@ def now() -> datetime:
 
 
 class Store:
-    """Opens transactions. Holds no state but the connection pool, so it can be shared between threads."""
+    """Opens transactions for a caller. Holds no state but the connection pool, so threads can share it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.caller = SYSTEM
         parsed = make_url(url)
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
         if self._is_sqlite and parsed.database not in (None, "", ":memory:"):
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        self.engine = create_engine(parsed, pool_pre_ping=not self._is_sqlite)
+        # An error that is logged with its statement must not bring documents and keys' hashes along.
+        self.engine = create_engine(parsed, pool_pre_ping=not self._is_sqlite, hide_parameters=True)
         if self._is_sqlite:
             _tune_sqlite(self.engine)
         self._writer = self.engine.execution_options(immediate=True)
+
+    def seen_by(self, caller: Caller) -> Self:
+        """The same store for this caller: other namespaces are not there, and its acts are written down as its own."""
+        seen = copy.copy(self)
+        seen.caller = caller
+        return seen
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -53,10 +67,11 @@ class Store:
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:
         try:
-            with Session(engine, expire_on_commit=False) as session:
+            with CallersSession(engine, expire_on_commit=False, info={"caller": self.caller}) as session:
                 yield session
-        except OperationalError as error:
-            raise Unavailable(f"The store did not answer: {error.orig}") from error
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the store did not answer", error=str(error.orig))  # it names hosts: not for clients
+            raise Unavailable("The store did not answer.") from error
 
     def close(self) -> None:
         """Gives the connections back."""

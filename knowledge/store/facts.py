@@ -1,26 +1,29 @@
 """Facts: posted, read, and moved from status to status."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from knowledge.errors import InvalidFact, NotFound
+from knowledge import faults
+from knowledge.audit import Act
+from knowledge.errors import NotFound, QueueFull, Unavailable
 from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
 from knowledge.ids import new_id
 from knowledge.jobs import JobStatus
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult, build_probes
+from knowledge.store import audit, idempotency
 from knowledge.store.database import Store, now
+from knowledge.store.events import note_fact, note_job
 from knowledge.store.tables import (
     FactEventRow,
     FactRow,
-    IdempotencyRow,
-    JobEventRow,
     JobRow,
     NamespaceRow,
     ProbeResultRow,
@@ -28,7 +31,7 @@ from knowledge.store.tables import (
 )
 
 DEFAULT_NAMESPACE = "default"
-IDEMPOTENCY_HOURS = 24
+_RACES = 20
 _KNOWN = [status.value for status in FactStatus if status not in ("superseded", "forgotten", "rejected")]
 _STRANDED = [JobStatus.FAILED.value, JobStatus.CANCELLED.value, JobStatus.DEAD.value]
 
@@ -44,13 +47,17 @@ class PostedFact:
 
 @dataclass(frozen=True)
 class Posted:
-    """What a request came to. `job_id` is None when all is live already; `created` says whether work was added."""
+    """What a request came to. `job_id` is None when all is live already; `created` says whether work was added.
+
+    `is_repeat` marks the stored answer to an earlier request with the same key, which is otherwise equal to the first.
+    """
 
     namespace: str
     version: int | None
     job_id: str | None
     facts: tuple[PostedFact, ...]
     created: bool
+    is_repeat: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,26 +69,41 @@ class FactEvent:
     at: datetime
 
 
-def post(store: Store, namespace: str, documents: Sequence[Document], *, idempotency_key: str | None = None) -> Posted:
+def post(
+    store: Store,
+    namespace: str,
+    documents: Sequence[Document],
+    *,
+    idempotency_key: str | None = None,
+    most_waiting: int | None = None,
+) -> Posted:
     """Keeps the documents' passages, and the job that will teach them, in one transaction.
 
     A passage that the namespace knows already is not stored twice; a weak one, or one whose job ended without success,
-    joins the new job. With an `idempotency_key` a repeat of the same request returns the first answer. Raises
-    `InvalidFact` for text that cannot be taught, and for a key that was used for another request; nothing is kept then.
+    joins the new job. With an `idempotency_key`, which belongs to its namespace and its caller, a repeat of the same
+    request returns the first answer. Raises `InvalidFact` for text that cannot be taught, `KeyReused` and `KeyInUse`,
+    `QueueFull` when more than `most_waiting` facts of the namespace would wait, and `Forbidden` when it is not the
+    caller's; nothing is kept then.
     """
     cut = [(document, passages(document)) for document in documents]
     request_hash = _request_hash(namespace, documents)
-    try:
-        with store.write() as session:
-            if idempotency_key and (earlier := _answered(session, idempotency_key, request_hash)):
+    own_key = _own(store, idempotency_key) if idempotency_key else None
+    for _ in range(_RACES):
+        # Another request may win the race for the same key, passage or queued job: the next turn sees its rows.
+        with contextlib.suppress(IntegrityError):
+            if own_key and (earlier := _answered(store, namespace, own_key, request_hash)):
                 return earlier
-            posted = _post(session, namespace, cut)
-            if idempotency_key:
-                _remember(session, idempotency_key, request_hash, posted)
-            return posted
-    except IntegrityError:
-        # Another request won the race for the same key, passage or queued job: its rows are visible now.
-        return post(store, namespace, documents, idempotency_key=idempotency_key)
+            with store.write() as session:
+                row = idempotency.claim(session, namespace, own_key, request_hash) if own_key else None
+                posted = _post(session, namespace, cut)
+                if posted.created and most_waiting is not None:
+                    _check_room(session, namespace, most_waiting)
+                _note_taught(session, posted, documents)
+                if row is not None:
+                    row.answer = {**posted.__dict__, "facts": [fact.__dict__ for fact in posted.facts]}
+                faults.point("post.before_commit")
+                return posted
+    raise Unavailable("Too many requests post the same texts at once. Send this one again.")
 
 
 def get(store: Store, fact_id: str) -> Fact:
@@ -152,7 +174,7 @@ def move(session: Session, rows: Iterable[FactRow], new: FactStatus, job_id: str
             continue
         check_fact_move(FactStatus(row.status), new)
         row.status = new.value
-        session.add(FactEventRow(fact_id=row.id, status=new.value, job_id=job_id, at=now()))
+        note_fact(session, row, job_id)
 
 
 def probe_from(row: ProbeRow) -> Probe:
@@ -175,6 +197,25 @@ def _post(session: Session, namespace: str, cut: list[tuple[Document, list[str]]
     )
     version = job.version if job else max((row.version for row in rows if row.version is not None), default=None)
     return Posted(namespace, version, job.id if job else None, tuple(posted), created=bool(jobs))
+
+
+def _check_room(session: Session, namespace: str, most: int) -> None:
+    waiting = session.scalar(
+        select(func.count()).where(
+            FactRow.namespace == namespace,
+            FactRow.status.in_([FactStatus.PENDING.value, FactStatus.TRAINING.value]),
+        )
+    )
+    if waiting is not None and waiting > most:
+        raise QueueFull(f"{waiting} facts of {namespace} would wait to be learnt; the most is {most}. Post them later.")
+
+
+def _note_taught(session: Session, posted: Posted, documents: Sequence[Document]) -> None:
+    """A post that changed something is an act: it brought facts, or gave keys to known ones."""
+    new = [fact.id for fact in posted.facts if fact.duplicate_of is None]
+    keys = sorted({document.key for document in documents if document.key is not None})
+    if posted.created or keys:
+        audit.note(session, Act.TAUGHT, posted.job_id, namespace=posted.namespace, facts=new, keys=keys)
 
 
 def _post_document(
@@ -227,7 +268,7 @@ def _new_fact(
     )
     session.add(row)
     session.flush()
-    session.add(FactEventRow(fact_id=row.id, status=row.status, job_id=job.id, at=row.created_at))
+    note_fact(session, row, job.id)
     for probe in document.probes or build_probes(text, document.title):
         session.add(
             ProbeRow(
@@ -280,7 +321,7 @@ def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
         )
         session.add(job)
         session.flush()
-        session.add(JobEventRow(job_id=job.id, kind="status", at=job.created_at, data={"status": job.status}))
+        note_job(session, job)
     jobs.append(job)
     return job
 
@@ -334,22 +375,16 @@ def _request_hash(namespace: str, documents: Sequence[Document]) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _answered(session: Session, key: str, request_hash: str) -> Posted | None:
-    session.execute(
-        delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - timedelta(hours=IDEMPOTENCY_HOURS))
-    )
-    row = session.get(IdempotencyRow, key)
-    if row is None:
+def _own(store: Store, idempotency_key: str) -> str:
+    """The caller's own name for it: what one caller sends must neither block nor answer another's request."""
+    key_id = store.caller.key_id
+    return hashlib.sha256(f"{key_id}\n{idempotency_key}".encode()).hexdigest() if key_id else idempotency_key
+
+
+def _answered(store: Store, namespace: str, key: str, request_hash: str) -> Posted | None:
+    with store.read() as session:
+        answer = idempotency.answer_of(session, namespace, key, request_hash)
+    if answer is None:
         return None
-    if row.request_hash != request_hash:
-        raise InvalidFact("This Idempotency-Key was used for another request. Use a new key for a new request.")
-    facts = tuple(
-        PostedFact(fact["id"], FactStatus(fact["status"]), fact["duplicate_of"]) for fact in row.answer["facts"]
-    )
-    return Posted(row.answer["namespace"], row.answer["version"], row.answer["job_id"], facts, row.answer["created"])
-
-
-def _remember(session: Session, key: str, request_hash: str, posted: Posted) -> None:
-    answer = {**posted.__dict__, "facts": [fact.__dict__ for fact in posted.facts]}
-    session.add(IdempotencyRow(key=key, request_hash=request_hash, answer=answer, created_at=now()))
-    session.flush()
+    facts = tuple(PostedFact(fact["id"], FactStatus(fact["status"]), fact["duplicate_of"]) for fact in answer["facts"])
+    return Posted(answer["namespace"], answer["version"], answer["job_id"], facts, answer["created"], is_repeat=True)

@@ -4,22 +4,26 @@ The job row is its own outbox: `sent_at` says when its id last crossed the broke
 sent, or was sent long ago, is sent again (`to_send`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from knowledge.audit import Act
 from knowledge.errors import Conflict, LeaseLost, NotFound
 from knowledge.facts import FactStatus
 from knowledge.jobs import ENDED, RUNNING, Job, JobEvent, JobStatus, Lease, Progress, check_job_move
+from knowledge.store import audit
 from knowledge.store.database import Store, now
+from knowledge.store.events import note_job
 from knowledge.store.facts import move as move_facts
 from knowledge.store.facts import next_version
 from knowledge.store.tables import FactRow, JobEventRow, JobRow, WorkerRow
 
 _RUNNING = [status.value for status in RUNNING]
+LONGEST_PAUSE_SECONDS = 1800.0
 _UNTAUGHT = [FactStatus.PENDING.value, FactStatus.TRAINING.value, FactStatus.WEAK.value]
 
 
@@ -50,11 +54,15 @@ def of_version(store: Store, namespace: str, version: int) -> Job | None:
 
 
 def to_send(store: Store, *, stale_seconds: float) -> list[str]:
-    """Ids to hand to the broker: queued and never sent, sent `stale_seconds` ago, or left by a worker that died."""
+    """Ids to hand to the broker: queued and never sent, sent `stale_seconds` ago, or left by a worker that died.
+
+    A job that was given back for later waits for its time.
+    """
     stale = now() - timedelta(seconds=stale_seconds)
     quiet = or_(JobRow.sent_at.is_(None), JobRow.sent_at < stale)
+    due = and_(JobRow.status == JobStatus.QUEUED.value, or_(JobRow.retry_at.is_(None), JobRow.retry_at <= now()))
     orphaned = and_(JobRow.status.in_(_RUNNING), JobRow.lease_expires_at < now())
-    query = select(JobRow.id).where(quiet, or_(JobRow.status == JobStatus.QUEUED.value, orphaned)).order_by(JobRow.id)
+    query = select(JobRow.id).where(quiet, or_(due, orphaned)).order_by(JobRow.id)
     with store.read() as session:
         return list(session.scalars(query))
 
@@ -68,14 +76,16 @@ def mark_sent(store: Store, job_id: str) -> None:
 def claim(store: Store, job_id: str, worker: str, *, lease_seconds: float, max_attempts: int) -> Lease | None:
     """Takes a queued job, or a running one whose lease ran out. None when there is nothing to do.
 
-    Nothing to do: the job ended, another worker holds it, or its namespace is busy with another job (whose end sends
-    this one again). A job that was tried `max_attempts` times becomes `dead` instead, its facts kept.
+    Nothing to do: the job ended, waits for its time, another worker holds it, or its namespace is busy with another job
+    (whose end sends this one again). A job that was tried `max_attempts` times becomes `dead` instead, its facts kept.
     """
     with store.write() as session:
         row = session.get(JobRow, job_id, with_for_update=True)
         if row is None or JobStatus(row.status) in ENDED:
             return None
         if row.status != JobStatus.QUEUED and row.lease_expires_at is not None and row.lease_expires_at > now():
+            return None
+        if row.status == JobStatus.QUEUED and row.retry_at is not None and row.retry_at > now():
             return None
         if _is_busy(session, row):
             return None
@@ -86,7 +96,7 @@ def claim(store: Store, job_id: str, worker: str, *, lease_seconds: float, max_a
         row.lease_token += 1
         row.lease_expires_at = now() + timedelta(seconds=lease_seconds)
         row.worker, row.started_at = worker, now()
-        row.error, row.progress = None, None
+        row.error, row.progress, row.retry_at = None, None, None
         _set_status(session, row, JobStatus.CLAIMED)
         move_facts(session, _untaught(session, job_id), FactStatus.TRAINING, job_id)
         return Lease(job_id, row.lease_token, row.lease_expires_at)
@@ -124,18 +134,26 @@ def fail(store: Store, lease: Lease, error: str) -> None:
         _end(session, _held(session, lease), JobStatus.FAILED, error)
 
 
-def release(store: Store, lease: Lease, reason: str, *, later: bool = False) -> None:
-    """Gives the job back to the queue, to be sent at once, or `later`, when the relay finds it stale.
+def release(
+    store: Store, lease: Lease, reason: str, *, retry_seconds: float | None = None, counts: bool = True
+) -> None:
+    """Gives the job back to the queue, to be sent at once, or in `retry_seconds`, doubled each time it was given back.
 
+    An attempt that does not count (the worker was asked to stop, the disk was full) brings the job no nearer to `dead`.
     Raises `LeaseLost`.
     """
     with store.write() as session:
         row = _held(session, lease)
-        row.error, row.sent_at = reason, now() if later else None
+        row.error, row.sent_at, row.retry_at = reason, None, None
+        if not counts:
+            row.attempts -= 1
+        if retry_seconds is not None:
+            pause = min(LONGEST_PAUSE_SECONDS, retry_seconds * 2 ** min(row.deferrals, 20))
+            row.retry_at, row.deferrals = now() + timedelta(seconds=pause), row.deferrals + 1
         move_facts(session, _facts_in(session, row.id, FactStatus.TRAINING), FactStatus.PENDING, row.id)
         if _other_queued(session, row):
-            # Only one job of a namespace may wait: the later one takes the facts over.
-            _hand_over(session, row)
+            # Only one job of a namespace may wait: the later one takes the facts over, and what they went through.
+            _hand_over(session, row, reason)
         else:
             row.lease_expires_at = None
             _set_status(session, row, JobStatus.QUEUED)
@@ -149,6 +167,7 @@ def cancel(store: Store, job_id: str) -> Job:
             raise Conflict(f"The job has ended already: it {row.status}.")
         row.lease_token += 1
         _end(session, row, JobStatus.CANCELLED, "Cancelled by request.")
+        audit.note(session, Act.CANCELLED, row.id, namespace=row.namespace)
         return _job(session, row)
 
 
@@ -163,15 +182,26 @@ def retry(store: Store, job_id: str) -> Job:
                 f"Job {other.id} of this namespace is waiting already. Post the texts again to add them to it."
             )
         row.attempts, row.error, row.sent_at, row.ended_at, row.lease_expires_at = 0, None, None, None, None
+        row.retry_at, row.deferrals = None, 0
         row.version = next_version(session, row.namespace)
         _set_status(session, row, JobStatus.QUEUED)
+        audit.note(session, Act.RETRIED, row.id, namespace=row.namespace)
         return _job(session, row)
 
 
-def queued_in(store: Store, namespace: str) -> str | None:
-    """The id of the namespace's queued job."""
+def ended(store: Store, job_ids: Collection[str]) -> set[str]:
+    """Those of the ids whose jobs this store knows and that have ended."""
+    query = select(JobRow.id).where(JobRow.id.in_(job_ids), JobRow.status.in_([status.value for status in ENDED]))
     with store.read() as session:
-        query = select(JobRow.id).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value)
+        return set(session.scalars(query))
+
+
+def queued_in(store: Store, namespace: str) -> str | None:
+    """The id of the namespace's queued job, unless it waits for its time."""
+    with store.read() as session:
+        query = select(JobRow.id).where(
+            JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value, JobRow.retry_at.is_(None)
+        )
         return session.scalars(query).first()
 
 
@@ -252,13 +282,16 @@ def _other_queued(session: Session, row: JobRow) -> JobRow | None:
     ).first()
 
 
-def _hand_over(session: Session, row: JobRow) -> None:
+def _hand_over(session: Session, row: JobRow, reason: str) -> None:
     other = _other_queued(session, row)
     assert other is not None
+    other.error, other.retry_at, other.sent_at = reason, row.retry_at, None
+    other.attempts, other.deferrals = max(other.attempts, row.attempts), max(other.deferrals, row.deferrals)
     session.execute(
         update(FactRow).where(FactRow.job_id == row.id, FactRow.status.in_(_UNTAUGHT)).values(job_id=other.id)
     )
-    _end(session, row, JobStatus.CANCELLED, f"Its facts were handed to job {other.id}, which waited behind it.")
+    handed = f"{reason} Its facts were handed to job {other.id}, which waited behind it."
+    _end(session, row, JobStatus.CANCELLED, handed)
 
 
 def _facts_in(session: Session, job_id: str, status: FactStatus) -> Sequence[FactRow]:
@@ -273,7 +306,7 @@ def _set_status(session: Session, row: JobRow, new: JobStatus) -> None:
     check_job_move(JobStatus(row.status), new)
     row.status = new.value
     session.flush()
-    session.add(JobEventRow(job_id=row.id, kind="status", at=now(), data={"status": new.value, "error": row.error}))
+    note_job(session, row)
 
 
 def _end(session: Session, row: JobRow, status: JobStatus, error: str) -> None:

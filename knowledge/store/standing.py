@@ -34,11 +34,16 @@ class Standing:
     pending: tuple[str, ...]
 
 
+def no_namespace(name: str) -> str:
+    """What is said of a namespace that is not there, or not for the caller: word for word the same."""
+    return f"There is no namespace {name}. POST /facts to it creates it."
+
+
 def standing(store: Store, namespace: str) -> Standing:
     """As it is now, whichever process wrote it. Raises `NotFound` for a namespace that nobody has posted to."""
     with store.read() as session:
         rows = session.execute(_STANDING, {"namespace": namespace}).all()
     if not rows and namespace != DEFAULT_NAMESPACE:
-        raise NotFound(f"There is no namespace {namespace}. POST /facts to it creates it.")
+        raise NotFound(no_namespace(namespace))
     live = rows[0].live_version if rows else None
     return Standing(live, tuple(row.id for row in rows if row.id is not None))

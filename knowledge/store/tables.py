@@ -40,7 +40,12 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, Json: JSON, str: String(255)}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UtcDateTime,
+        Json: JSON,
+        list[str]: JSON(none_as_null=True),
+        str: String(255),
+    }
 
 
 class NamespaceRow(Table):
@@ -54,7 +59,10 @@ class NamespaceRow(Table):
 
 
 class JobRow(Table):
-    """`lease_token` grows with every claim: a write that names an older token changes nothing."""
+    """`lease_token` grows with every claim: a write that names an older token changes nothing.
+
+    `deferrals` counts how often it was given back for later; until `retry_at` it is not sent.
+    """
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -69,6 +77,8 @@ class JobRow(Table):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
+    deferrals: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     __table_args__ = (
@@ -193,10 +203,11 @@ class IdempotencyRow(Table):
     """The stored answer to a request key; `request_hash` tells a repeat from another request with the same key."""
 
     __tablename__ = "idempotency_keys"
+    namespace: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[str]
     answer: Mapped[Json]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class WorkerRow(Table):
@@ -205,3 +216,67 @@ class WorkerRow(Table):
     __tablename__ = "workers"
     name: Mapped[str] = mapped_column(primary_key=True)
     seen_at: Mapped[datetime]
+
+
+class KeyRow(Table):
+    """An API key. Of its secret only the halves of a hash are kept; `namespaces` is NULL for all."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    finder: Mapped[str] = mapped_column(unique=True)
+    verifier: Mapped[str]
+    scopes: Mapped[list[str]]
+    namespaces: Mapped[list[str] | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditRow(Table):
+    """One act of a caller. Rows are added and never changed."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    caller: Mapped[str]
+    key_id: Mapped[str | None]
+    act: Mapped[str]
+    namespace: Mapped[str | None] = mapped_column(index=True)
+    object: Mapped[str | None]
+    details: Mapped[Json]
+
+
+class WebhookRow(Table):
+    """Who wants to be told of what. `secret` signs, so it is kept as it is."""
+
+    __tablename__ = "webhooks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[str]]
+    namespaces: Mapped[list[str]]
+    secret: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class WebhookDeliveryRow(Table):
+    """An event on its way to a webhook. No foreign key: to delete a webhook must not fail a publish that tells it."""
+
+    __tablename__ = "webhook_deliveries"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    webhook_id: Mapped[str]
+    event: Mapped[str]
+    namespace: Mapped[str]
+    body: Mapped[Json]
+    status: Mapped[str]
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime | None]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index("ix_webhook_deliveries_status_next", "status", "next_attempt_at"),
+        Index("ix_webhook_deliveries_webhook_id", "webhook_id", "id"),
+    )

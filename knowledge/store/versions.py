@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from knowledge import faults
 from knowledge.adapters import Version, VersionStatus
+from knowledge.audit import Act
 from knowledge.errors import Conflict, NotFound
 from knowledge.facts import FactStatus
-from knowledge.jobs import Lease
+from knowledge.jobs import ENDED, Lease
 from knowledge.probes import ProbeResult
+from knowledge.store import audit
 from knowledge.store.database import Store, now
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.store.facts import move as move_facts
 from knowledge.store.jobs import require, succeed
+from knowledge.store.sight import caller_of
+from knowledge.store.standing import no_namespace
 from knowledge.store.tables import FactRow, JobRow, NamespaceRow, ProbeResultRow, ProbeRow, VersionFactRow, VersionRow
 
 
@@ -51,6 +56,7 @@ def add_candidate(store: Store, lease: Lease, version: Version) -> None:
             VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id)
             for fact_id in version.fact_ids
         )
+        faults.point("candidate.before_commit")
 
 
 def record_results(store: Store, lease: Lease, version: int, results: Mapping[str, Sequence[ProbeResult]]) -> None:
@@ -97,11 +103,12 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
         ).all()
         move_facts(session, failed, FactStatus.WEAK, lease.job_id)
         held = [fact for fact in taught if fact.id not in weak]
-        move_facts(session, held, FactStatus.LIVE, lease.job_id)
         for fact in held:
             fact.version = version.number
+        move_facts(session, held, FactStatus.LIVE, lease.job_id)
         _supersede(session, version.namespace, held, lease.job_id)
         _keep_only(session, version, weak)
+        faults.point("live.before_commit")
 
 
 def refuse(store: Store, lease: Lease, version: Version) -> None:
@@ -122,7 +129,9 @@ def activate(store: Store, namespace: str, number: int) -> Version:
         _retire_live(session, namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
         session.get_one(NamespaceRow, namespace).live_version = number
+        audit.note(session, Act.ACTIVATED, f"{namespace}@{number}", namespace=namespace)
         session.flush()
+        faults.point("activate.before_flip")
         return _version(session, row)
 
 
@@ -154,7 +163,7 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
 
 
 def check_namespace(store: Store, name: str) -> None:
-    """Raises `NotFound` for a namespace that nobody has posted to, the default one aside."""
+    """Raises `NotFound` for a namespace that nobody has posted to, the default one aside, and for another's."""
     with store.read() as session:
         _namespace(session, name)
 
@@ -170,22 +179,26 @@ def namespaces(store: Store) -> list[Namespace]:
         return found
 
 
-def abandoned(store: Store) -> list[Version]:
-    """Candidates whose job no longer runs: left by a crash, and safe to delete."""
+def refuse_abandoned(store: Store) -> list[Version]:
+    """Marks candidates whose job has ended as failed: left by a crash, and loaded for nothing. Returns them."""
     query = (
         select(VersionRow)
         .join(JobRow, JobRow.id == VersionRow.job_id)
         .where(VersionRow.status == VersionStatus.CANDIDATE.value)
-        .where(JobRow.status.in_(["succeeded", "failed", "cancelled", "dead"]))
+        .where(JobRow.status.in_([status.value for status in ENDED]))
     )
-    with store.read() as session:
-        return [_version(session, row) for row in session.scalars(query).all()]
+    with store.write() as session:
+        rows = session.scalars(query).all()
+        for row in rows:
+            row.status = VersionStatus.FAILED.value
+        session.flush()
+        return [_version(session, row) for row in rows]
 
 
 def _namespace(session: Session, name: str) -> NamespaceRow | None:
     row = session.get(NamespaceRow, name)
-    if row is None and name != DEFAULT_NAMESPACE:
-        raise NotFound(f"There is no namespace {name}. POST /facts to it creates it.")
+    if row is None and (name != DEFAULT_NAMESPACE or not caller_of(session).sees(name)):
+        raise NotFound(no_namespace(name))
     return row
 
 

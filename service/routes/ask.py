@@ -11,15 +11,18 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from inference.client import Manner, Message
 from knowledge.errors import EngrainError
+from knowledge.keys import Scope
 from service import answering
 from service.answering import Told, Turn
+from service.bodies import JsonRoute
+from service.gate import needs
 from service.leaving import while_connected
 from service.parts import Needs, Parts
 from service.problems import Problem, ProblemError, from_error
 from service.schemas import AnswerOut, AnswersOut, AskIn
 from service.speakers import View
 
-router = APIRouter(tags=["ask"])
+router = APIRouter(tags=["ask"], route_class=JsonRoute)
 
 JSON = "application/json"
 
@@ -30,12 +33,11 @@ JSON = "application/json"
     summary="Ask a question",
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "An answer; with `stream`, server-sent events."},
-        404: {"model": Problem},
-        409: {"model": Problem, "description": "`min_version` is not live yet, or never will be."},
-        413: {"model": Problem},
-        503: {"model": Problem},
+        404: {"description": "No such namespace or version."},
+        409: {"description": "`min_version` is not live yet, or never will be; or `version` never was."},
     },
 )
+@needs(Scope.READ)
 async def post_ask(body: AskIn, request: Request, parts: Needs) -> Response:
     """Answers from the weights of the live version, of `version`, or of one at least `min_version`.
 

@@ -4,20 +4,23 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
+from knowledge import faults
 from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus
 from knowledge.store import facts as store
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
 from knowledge.store.versions import check_namespace
+from service.bodies import parse_json
 from service.parts import Needs, Parts
-from service.problems import Problem, ProblemError
+from service.problems import ProblemError, problems_of
 from service.schemas import (
+    ID_PATTERN,
+    TEXT_PATTERN,
     DocumentIn,
     FactDetailOut,
     FactOut,
@@ -28,25 +31,40 @@ from service.schemas import (
     OneFactIn,
     PostedOut,
     ShortText,
+    schema_of,
 )
 
 router = APIRouter(tags=["facts"])
 
 _NAMESPACE: TypeAdapter[str] = TypeAdapter(NamespaceName)
+# On the wire these are text whatever they look like, so their schemas name no type.
+_ANY_TEXT = {"pattern": TEXT_PATTERN, "not": {"type": "null"}}
+_FILES = {
+    **_ANY_TEXT,
+    "items": _ANY_TEXT,
+    "minItems": 1,
+    "description": "Files of UTF-8 text, one or more, or the text.",
+}
 _BODIES: dict[str, Any] = {
-    "application/json": {"schema": {"anyOf": [OneFactIn.model_json_schema(), FactsIn.model_json_schema()]}},
-    "text/plain": {"schema": {"type": "string"}},
-    "text/markdown": {"schema": {"type": "string"}},
+    "application/json": {"schema": {"anyOf": [schema_of(OneFactIn), schema_of(FactsIn)]}},
+    "text/plain": {"schema": {"type": "string", "pattern": TEXT_PATTERN}},
+    "text/markdown": {"schema": {"pattern": TEXT_PATTERN}},
     "application/jsonl": {"schema": {"type": "string", "description": "One document as JSON a line."}},
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-            "required": ["file"],
-        }
-    },
+    "multipart/form-data": {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}},
 }
 _JSON_LINES = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines", "application/jsonlines")
+
+
+_LINKS = {
+    name: {"operationId": name, "parameters": {parameter: f"$response.body#/{place}"}}
+    for name, parameter, place in (
+        ("get_job", "job_id", "job_id"),
+        ("cancel_job", "job_id", "job_id"),
+        ("retry_job", "job_id", "job_id"),
+        ("get_fact", "fact_id", "facts/0/id"),
+        ("get_versions", "namespace", "namespace"),
+    )
+}
 
 
 @router.post(
@@ -55,7 +73,11 @@ _JSON_LINES = ("application/jsonl", "application/x-ndjson", "application/x-jsonl
     status_code=202,
     summary="Teach documents",
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
-    responses={200: {"model": PostedOut, "description": "Everything is known already."}, 422: {"model": Problem}},
+    responses={
+        200: {"model": PostedOut, "description": "Everything is known already."},
+        202: {"links": _LINKS},
+        **problems_of(400, 409, 415, 422),
+    },
 )
 async def post_facts(
     request: Request,
@@ -83,19 +105,23 @@ async def post_facts(
             "Too many documents",
             f"{len(documents)} documents in one request; the most is {parts.settings.max_documents}.",
         )
-    posted = await run_in_threadpool(_keep_and_send, parts, name, documents, idempotency_key)
+    repeat = f"{parts.caller.key_id} {name} {idempotency_key}" if idempotency_key else None
+    async with parts.repeats.alone(repeat):
+        posted = await run_in_threadpool(_keep, parts, name, documents, idempotency_key)
+    if posted.created and posted.job_id is not None and not posted.is_repeat:
+        await run_in_threadpool(parts.queue.send, posted.job_id)
     response.status_code = 202 if posted.created else 200
     if posted.job_id is not None:
         response.headers["Location"] = f"/jobs/{posted.job_id}"
     return PostedOut.of(posted)
 
 
-@router.get("/facts", response_model=FactsOut, summary="List facts", responses={404: {"model": Problem}})
+@router.get("/facts", response_model=FactsOut, summary="List facts", responses=problems_of(404))
 def get_facts(
     parts: Needs,
     namespace: NamespaceName | None = None,
     status: FactStatus | None = None,
-    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    after: Annotated[str | None, Query(pattern=ID_PATTERN, description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> FactsOut:
     """Facts, oldest first."""
@@ -106,17 +132,23 @@ def get_facts(
     return FactsOut(facts=[FactOut.of(fact) for fact in page], next=page[-1].id if len(found) > limit else None)
 
 
-@router.get("/facts/{fact_id}", response_model=FactDetailOut, summary="One fact", responses={404: {"model": Problem}})
-def get_fact(fact_id: str, parts: Needs) -> FactDetailOut:
+@router.get(
+    "/facts/{fact_id}",
+    response_model=FactDetailOut,
+    operation_id="get_fact",
+    summary="One fact",
+    responses=problems_of(404),
+)
+def get_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], parts: Needs) -> FactDetailOut:
     """Its text, its status and history, and what each version answered to its probes."""
     fact = store.get(parts.store, fact_id)
     return FactDetailOut.detailed(fact, store.results(parts.store, fact_id), store.history(parts.store, fact_id))
 
 
-def _keep_and_send(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:
-    posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key)
-    if posted.created and posted.job_id is not None:
-        parts.queue.send(posted.job_id)
+def _keep(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:
+    most_waiting = parts.settings.max_waiting_facts
+    posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most_waiting)
+    faults.point("post.after_commit")
     return posted
 
 
@@ -144,8 +176,8 @@ async def _read(
 
 def _read_json(text: str) -> tuple[str, list[Document]]:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except json.JSONDecodeError as error:
         raise ProblemError(400, "invalid-json", "The body is not valid JSON", str(error)) from error
     try:
         if isinstance(data, dict) and "documents" in data:
@@ -159,15 +191,15 @@ def _read_json(text: str) -> tuple[str, list[Document]]:
 
 def _read_lines(text: str) -> list[Document]:
     documents = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # other line ends may stand inside a JSON string
         if not line.strip():
             continue
         try:
-            documents.append(DocumentIn.model_validate(json.loads(line)).to_domain())
+            documents.append(DocumentIn.model_validate(parse_json(line)).to_domain())
         except ValidationError as error:
             wrong = [{**each, "loc": (f"line {number}", *each["loc"])} for each in error.errors(include_context=False)]
             raise RequestValidationError(wrong) from error
-        except (ValueError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             raise ProblemError(400, "invalid-json", "The body is not valid JSON", f"line {number}: {error}") from error
     if not documents:
         raise InvalidFact("The body holds no document.")
@@ -176,10 +208,13 @@ def _read_lines(text: str) -> list[Document]:
 
 async def _read_files(request: Request, plain: Callable[[str, str | None], Document]) -> list[Document]:
     async with request.form() as form:
-        files = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
+        files = form.getlist("file")
         if not files:
             raise InvalidFact("The form holds no file named `file`.")
-        return [plain(_decode(await file.read()), file.filename or None) for file in files]
+        return [
+            plain(file, None) if isinstance(file, str) else plain(_decode(await file.read()), file.filename or None)
+            for file in files
+        ]
 
 
 def _decode(body: bytes) -> str:

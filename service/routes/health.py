@@ -11,10 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from inference.answer import ask
 from knowledge.errors import EngrainError, NotFound, Unavailable
+from knowledge.keys import Scope
 from knowledge.store import jobs, versions
 from knowledge.store.facts import DEFAULT_NAMESPACE
+from service.gate import needs, open_to_all
 from service.metrics import registry
-from service.parts import Needs, Parts
+from service.parts import Needs, NeedsAll, Parts
 
 router = APIRouter(tags=["health"])
 
@@ -35,6 +37,7 @@ class ReadyOut(BaseModel):
 
 
 @router.get("/healthz", response_model=HealthOut, summary="Is the process alive?")
+@open_to_all
 async def healthz() -> HealthOut:
     """Answers as long as the process can; asks nothing of any other part."""
     return HealthOut(status="ok")
@@ -43,29 +46,30 @@ async def healthz() -> HealthOut:
 @router.get(
     "/readyz", response_model=ReadyOut, summary="Can it teach and answer?", responses={503: {"model": ReadyOut}}
 )
-async def readyz(response: Response, parts: Needs) -> ReadyOut:
+@open_to_all
+async def readyz(response: Response, parts: NeedsAll) -> ReadyOut:
     """Asks the store, the broker, for a worker seen lately, and for one real token from the live version."""
-    checks = dict(
-        zip(
-            ("store", "broker", "worker", "inference"),
-            await asyncio.gather(
-                _check(lambda: versions.namespaces(parts.store)),
-                _check(parts.queue.check),
-                _check(lambda: _worker(parts)),
-                _token(parts),
-            ),
-            strict=True,
-        )
-    )
+    checks = await parts.readiness.checks(lambda: _look(parts))
     ready = all(check == "ok" for check in checks.values())
     response.status_code = 200 if ready else 503
     return ReadyOut(status="ok" if ready else "unavailable", checks=checks)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@needs(Scope.READ, everywhere=True)
 def metrics(parts: Needs) -> Response:
     """Counts of facts and jobs from the store, and this process's requests. Seconds and bytes; bounded labels."""
     return Response(generate_latest(registry(parts.store)), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _look(parts: Parts) -> dict[str, str]:
+    store, broker, worker, inference = await asyncio.gather(
+        _check(lambda: versions.namespaces(parts.store)),
+        _check(parts.queue.check),
+        _check(lambda: _worker(parts)),
+        _token(parts),
+    )
+    return {"store": store, "broker": broker, "worker": worker, "inference": inference}
 
 
 async def _check(check: Callable[[], object]) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -14,15 +14,17 @@ from knowledge.store import Store
 from knowledge.store import jobs as store
 from knowledge.store.versions import check_namespace
 from service.parts import Needs
-from service.problems import Problem
-from service.schemas import JobOut, JobsOut, NamespaceName
+from service.problems import problems_of
+from service.schemas import ID_PATTERN, JobOut, JobsOut, NamespaceName
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 POLL_SECONDS = 0.5
 
+JobId = Annotated[str, Path(pattern=ID_PATTERN)]
 
-@router.get("", response_model=JobsOut, summary="List jobs", responses={404: {"model": Problem}})
+
+@router.get("", response_model=JobsOut, summary="List jobs", responses=problems_of(404))
 def get_jobs(
     parts: Needs,
     namespace: NamespaceName | None = None,
@@ -35,8 +37,8 @@ def get_jobs(
     return JobsOut(jobs=[JobOut.of(job) for job in store.find(parts.store, namespace, status=status, limit=limit)])
 
 
-@router.get("/{job_id}", response_model=JobOut, summary="One job", responses={404: {"model": Problem}})
-def get_job(job_id: str, parts: Needs) -> JobOut:
+@router.get("/{job_id}", response_model=JobOut, operation_id="get_job", summary="One job", responses=problems_of(404))
+def get_job(job_id: JobId, parts: Needs) -> JobOut:
     """Its status, its progress, and what went wrong."""
     return JobOut.of(store.get(parts.store, job_id))
 
@@ -44,10 +46,11 @@ def get_job(job_id: str, parts: Needs) -> JobOut:
 @router.post(
     "/{job_id}/cancel",
     response_model=JobOut,
+    operation_id="cancel_job",
     summary="Cancel a job",
-    responses={404: {"model": Problem}, 409: {"model": Problem}},
+    responses=problems_of(404, 409),
 )
-def cancel_job(job_id: str, parts: Needs) -> JobOut:
+def cancel_job(job_id: JobId, parts: Needs) -> JobOut:
     """Stops it at whatever stage; its facts stay pending and can be retried."""
     return JobOut.of(store.cancel(parts.store, job_id))
 
@@ -56,10 +59,11 @@ def cancel_job(job_id: str, parts: Needs) -> JobOut:
     "/{job_id}/retry",
     response_model=JobOut,
     status_code=202,
+    operation_id="retry_job",
     summary="Retry a job",
-    responses={404: {"model": Problem}, 409: {"model": Problem}},
+    responses=problems_of(404, 409),
 )
-def retry_job(job_id: str, parts: Needs) -> JobOut:
+def retry_job(job_id: JobId, parts: Needs) -> JobOut:
     """Queues a failed, dead or cancelled job again, for a new version."""
     job = store.retry(parts.store, job_id)
     parts.queue.send(job.id)
@@ -70,17 +74,17 @@ def retry_job(job_id: str, parts: Needs) -> JobOut:
     "/{job_id}/events",
     summary="Follow a job",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, 404: {"model": Problem}},
+    responses={200: {"content": {"text/event-stream": {}}}, **problems_of(404)},
 )
 async def get_events(
-    job_id: str, parts: Needs, last_event_id: Annotated[int | None, Header(ge=0, le=2**53)] = None
+    job_id: JobId, parts: Needs, last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0
 ) -> EventSourceResponse:
     """Server-sent events `status`, `progress` and `log`; ends after the final status.
 
     Reconnect with `Last-Event-ID` to miss nothing and see nothing twice.
     """
     await run_in_threadpool(store.get, parts.store, job_id)
-    return EventSourceResponse(_events(parts.store, job_id, last_event_id or 0), ping=15)
+    return EventSourceResponse(_events(parts.store, job_id, last_event_id), ping=15)
 
 
 async def _events(job_store: Store, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:

@@ -14,25 +14,29 @@ from inference.plan import Plan
 from knowledge.adapters import VersionStatus
 from knowledge.errors import Conflict, EngrainError, NotFound
 from knowledge.ids import new_id
-from knowledge.store import Store, versions
+from knowledge.keys import Scope
+from knowledge.store import versions
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from service import answering
 from service.answering import Told
+from service.bodies import JsonRoute
+from service.gate import needs
 from service.leaving import while_connected
 from service.openai_schemas import ChatIn, ChatOut, ChatUsageOut, ModelOut, ModelsOut, SourceOut
 from service.parts import Needs, Parts
-from service.problems import ProblemError, from_error
+from service.problems import ProblemError, from_error, problems_of
 from service.speakers import View
 
-router = APIRouter(prefix="/v1", tags=["openai"])
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
 
 @router.post(
     "/chat/completions",
     response_model=ChatOut,
     summary="Answer a conversation, in the OpenAI API's shape",
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses={200: {"content": {"text/event-stream": {}}}, **problems_of(404)},
 )
+@needs(Scope.READ)
 async def post_chat_completion(body: ChatIn, request: Request, parts: Needs) -> Response:
     """`model` is a namespace or `namespace@version`; in the answer it is who spoke: `namespace@version`, or `base`.
 
@@ -46,13 +50,13 @@ async def post_chat_completion(body: ChatIn, request: Request, parts: Needs) -> 
 @router.get("/models", response_model=ModelsOut, summary="List what can be asked")
 def get_models(parts: Needs) -> ModelsOut:
     """Every namespace, and each of its versions that is or was live."""
-    return ModelsOut(data=_models(parts.store))
+    return ModelsOut(data=_models(parts))
 
 
-@router.get("/models/{model}", response_model=ModelOut, summary="One of what can be asked")
+@router.get("/models/{model}", response_model=ModelOut, summary="One of what can be asked", responses=problems_of(404))
 def get_model(model: str, parts: Needs) -> ModelOut:
     """A namespace or `namespace@version`."""
-    for found in _models(parts.store):
+    for found in _models(parts):
         if found.id == model:
             return found
     raise _unknown(model)
@@ -126,10 +130,11 @@ def _unknown(model: str, reason: str = "") -> ProblemError:
     )
 
 
-def _models(store: Store) -> list[ModelOut]:
-    found = versions.find(store, statuses=[VersionStatus.LIVE, VersionStatus.RETIRED])
+def _models(parts: Parts) -> list[ModelOut]:
+    found = versions.find(parts.store, statuses=[VersionStatus.LIVE, VersionStatus.RETIRED])
     live = {each.namespace: each for each in found if each.status == VersionStatus.LIVE}
-    names = {DEFAULT_NAMESPACE, *(each.name for each in versions.namespaces(store))}
+    names = {each.name for each in versions.namespaces(parts.store)}
+    names |= {DEFAULT_NAMESPACE} if parts.caller.sees(DEFAULT_NAMESPACE) else set()
     made = {name: int((live[name].activated_at or live[name].created_at).timestamp()) for name in live}
     spaces = [ModelOut(id=name, created=made.get(name, 0)) for name in sorted(names)]
     each_version = [

@@ -6,10 +6,13 @@ from fastapi import APIRouter, Path
 from starlette.concurrency import run_in_threadpool
 
 from inference.adapters import verify
+from knowledge import faults
 from knowledge.facts import NAMESPACE_PATTERN
+from knowledge.keys import Scope
 from knowledge.store import versions as store
+from service.gate import needs
 from service.parts import Needs
-from service.problems import Problem
+from service.problems import problems_of
 from service.schemas import NamespaceOut, NamespacesOut, VersionOut, VersionsOut
 
 router = APIRouter(prefix="/namespaces", tags=["versions"])
@@ -25,7 +28,11 @@ def get_namespaces(parts: Needs) -> NamespacesOut:
 
 
 @router.get(
-    "/{namespace}/versions", response_model=VersionsOut, summary="List versions", responses={404: {"model": Problem}}
+    "/{namespace}/versions",
+    response_model=VersionsOut,
+    operation_id="get_versions",
+    summary="List versions",
+    responses=problems_of(404),
 )
 def get_versions(namespace: NamespacePath, parts: Needs) -> VersionsOut:
     """Versions, newest first."""
@@ -42,11 +49,14 @@ def get_versions(namespace: NamespacePath, parts: Needs) -> VersionsOut:
     "/{namespace}/versions/{number}/activate",
     response_model=VersionOut,
     summary="Roll back or forward",
-    responses={404: {"model": Problem}, 409: {"model": Problem}, 503: {"model": Problem}},
+    responses=problems_of(404, 409),
 )
+@needs(Scope.ADMIN)
 async def activate_version(namespace: NamespacePath, number: Number, parts: Needs) -> VersionOut:
     """Makes a version that was live before live again. It is checked and loaded first, then the store flips."""
     version = await run_in_threadpool(store.get, parts.store, namespace, number)
     await run_in_threadpool(verify, version.path)
     await parts.replicas.ensure(version)
-    return VersionOut.of(await run_in_threadpool(store.activate, parts.store, namespace, number))
+    activated = await run_in_threadpool(store.activate, parts.store, namespace, number)
+    faults.point("activate.after_flip")
+    return VersionOut.of(activated)

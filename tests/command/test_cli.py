@@ -53,6 +53,9 @@ class Service:
                     "text": "[red]A[/] is b.",
                 }
                 return httpx.Response(200, json={"facts": [fact], "next": None})
+            case "/audit":
+                entry = {"at": "2026-01-01T00:00:00Z", "caller": "importer", "act": "taught", "object": "job_1"}
+                return httpx.Response(200, json={"entries": [{**entry, "namespace": "tools"}], "next": 7})
             case "/jobs":
                 return httpx.Response(200, json={"jobs": []})
         return httpx.Response(404, json={"title": "Not found", "detail": "Nobody here.", "status": 404})
@@ -117,6 +120,12 @@ def test_lists_show_texts_as_they_are(service: Service, capsys: pytest.CaptureFi
     assert "[red]A[/] is b." in capsys.readouterr().out
     assert engrain("jobs") == 0
     assert "No jobs yet." in capsys.readouterr().out
+
+
+def test_audit_lists_who_did_what(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engrain("audit", "-n", "tools") == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("taught", "job_1", "importer", "GET /audit"))
 
 
 def test_a_problem_ends_with_status_1_and_its_words(service: Service, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ def test_an_answer_is_right_when_it_holds_every_word(answer: str, *, right: bool
 @pytest.mark.enable_socket
 def test_the_demo_shares_the_base_model_and_nothing_else(tmp_path: Path) -> None:
     settings = Settings(data_folder=tmp_path, store_url="postgresql://db/real", broker_url="redis://real/0")
+    settings = settings.model_copy(update={"without_keys": "nobody", "first_key_file": "/run/secrets/key"})
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "ready").write_text("")
     (tmp_path / "demo").mkdir()
@@ -43,6 +44,7 @@ def test_the_demo_shares_the_base_model_and_nothing_else(tmp_path: Path) -> None
     assert (found.data_folder / "models" / "ready").exists()
     assert not (found.data_folder / "store.sqlite3").exists()
     assert (found.store_url, found.broker_url, found.inference_urls) == ("", "", "")
+    assert (found.without_keys, found.first_key_file) == ("loopback", "")
     assert len({found.port, found.broker_port, found.inference_port, settings.port}) == 4
 
 

@@ -14,9 +14,15 @@ PNG = {"Content-Type": "image/png"}
 CASES: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("empty text", "/facts", {"json": {"text": ""}}, 422, "invalid-fact"),
     ("blank text", "/facts", {"json": {"text": " \n\u200b "}}, 422, "invalid-fact"),
-    ("5 MB text", "/facts", {"json": {"text": "x" * 5_000_000}}, 413, "body-too-large"),
+    ("10 MB text", "/facts", {"json": {"text": "x" * 10_000_000}}, 413, "body-too-large"),
     ("invalid JSON", "/facts", {"content": b'{"text": '}, 400, "invalid-json"),
     ("invalid UTF-8", "/facts", {"content": b'{"text": "\xff"}'}, 400, "invalid-encoding"),
+    ("NaN", "/facts", {"content": b'{"text": "A is b.", "metadata": {"x": NaN}}'}, 400, "invalid-json"),
+    ("half a character", "/facts", {"content": b'{"text": "A.", "metadata": {"x": "\\ud800"}}'}, 422, "invalid-fact"),
+    ("NUL in the title", "/facts", {"json": {"text": "A is b.", "title": "a\x00b"}}, 422, "invalid-request"),
+    ("number as moment", "/facts", {"json": {"text": "A is b.", "expires_at": 0}}, 422, "invalid-request"),
+    ("private webhook", "/webhooks", {"json": {"url": "http://169.254.169.254/latest"}}, 403, "private-address"),
+    ("huge version", "/ask", {"json": {"question": "Who?", "version": 2**70}}, 422, "invalid-request"),
     ("NUL byte", "/facts", {"json": {"text": "a\x00b"}}, 422, "invalid-fact"),
     ("unpaired surrogate", "/facts", {"content": b'{"text": "\\ud800"}'}, 422, "invalid-fact"),
     ("wrong type", "/facts", {"json": {"text": 7}}, 422, "invalid-request"),
@@ -45,7 +51,17 @@ def test_bad_input_gets_a_problem(
     assert problem["detail"]
 
 
-@pytest.mark.parametrize("path", ["/facts?limit=-1", "/jobs?limit=-1", "/facts?namespace=..%2F", "/jobs?status=nope"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/facts?limit=-1",
+        "/facts?after=%00",
+        "/jobs/job_%00",
+        "/jobs?limit=-1",
+        "/facts?namespace=..%2F",
+        "/jobs?status=nope",
+    ],
+)
 def test_bad_query_gets_a_problem(path: str, stack: Stack) -> None:
     response = httpx.get(f"{stack.url}{path}", trust_env=False)
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")

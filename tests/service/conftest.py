@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
@@ -25,13 +26,19 @@ from knowledge.store.schema import upgrade
 from service.app import create_app
 from service.parts import Parts
 from service.queue import Queue
+from tests import servers
 from tests.inference.fake_vllm import FakeVllm, transport
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """A deployment with a real store and nothing else: neither broker nor vLLM answers."""
-    return Settings(data_folder=tmp_path, broker_port=1, inference_port=1, max_body_bytes=10_000, max_documents=5)
+@pytest.fixture(params=servers.STORES)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """A deployment with a real store, each of them in turn, and nothing else: neither broker nor vLLM answers."""
+    made = Settings(data_folder=tmp_path, broker_port=1, inference_port=1, max_body_bytes=10_000, max_documents=5)
+    if request.param == "sqlite":
+        yield made
+        return
+    with servers.database() as url:
+        yield made.model_copy(update={"store_url": url})
 
 
 class DeadBroker(Queue):
@@ -57,8 +64,15 @@ def _open_parts(settings: Settings) -> Parts:
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
     upgrade(settings.store)
-    with TestClient(create_app(settings, _open_parts), raise_server_exceptions=False) as opened:
+    with visitor(create_app(settings, _open_parts)) as opened:
         yield opened
+
+
+def visitor(app: FastAPI, **headers: str) -> TestClient:
+    """A client on this machine."""
+    return TestClient(
+        app, "http://localhost", client=("127.0.0.1", 50000), headers=headers, raise_server_exceptions=False
+    )
 
 
 @pytest.fixture
@@ -68,18 +82,20 @@ def store(settings: Settings, client: TestClient) -> Iterator[Store]:
     opened.close()
 
 
-def teach(store: Store, *texts: str, adapter: str = "default-v1", path: str = "/a/v1") -> Version:
-    """Makes the next version of the default namespace live, with these facts: the store's part of a publish."""
-    lease = claim(store, *texts)
+def teach(
+    store: Store, *texts: str, adapter: str = "default-v1", path: str = "/a/v1", namespace: str = "default"
+) -> Version:
+    """Makes the next version of the namespace live, with these facts: the store's part of a publish."""
+    lease = claim(store, *texts, namespace=namespace)
     version = candidate(store, lease, adapter, path)
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     versions.publish(store, lease, version)
     return version
 
 
-def claim(store: Store, *texts: str) -> Lease:
+def claim(store: Store, *texts: str, namespace: str = "default") -> Lease:
     """Posts the facts and takes their job."""
-    job_id = facts.post(store, "default", [Document(text) for text in texts]).job_id
+    job_id = facts.post(store, namespace, [Document(text) for text in texts]).job_id
     assert job_id
     lease = jobs.claim(store, job_id, "w", lease_seconds=60, max_attempts=3)
     assert lease
@@ -88,9 +104,10 @@ def claim(store: Store, *texts: str) -> Lease:
 
 def candidate(store: Store, lease: Lease, adapter: str, path: str) -> Version:
     """The job's version, written as a candidate: it holds what the live one holds and the job's facts."""
-    job, live = jobs.get(store, lease.job_id), versions.live(store, "default")
+    job = jobs.get(store, lease.job_id)
+    live = versions.live(store, job.namespace)
     held = (*(live.fact_ids if live else ()), *job.fact_ids)
-    version = Version("default", job.version, adapter, path, VersionStatus.CANDIDATE, held, "r", 1.0, now(), None)
+    version = Version(job.namespace, job.version, adapter, path, VersionStatus.CANDIDATE, held, "r", 1.0, now(), None)
     for status in (JobStatus.TRAINING, JobStatus.PROBING):
         jobs.advance(store, lease, status)
     versions.add_candidate(store, lease, version)

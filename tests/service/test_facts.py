@@ -51,7 +51,7 @@ def test_a_repeat_with_an_idempotency_key_gets_the_same_answer(client: TestClien
     answers = [client.post("/facts", json={"text": "Ada is a smith."}, headers=headers) for _ in range(3)]
     assert len({(answer.status_code, answer.text) for answer in answers}) == 1
     other = client.post("/facts", json={"text": "Bo is a tailor."}, headers=headers)
-    assert (other.status_code, other.json()["code"]) == (422, "invalid-fact")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
 
 
 @pytest.mark.parametrize(

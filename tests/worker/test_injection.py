@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from knowledge import faults
 from knowledge.adapters import Version, verify_manifest
 from knowledge.errors import InvalidRecipe, Unavailable
 from knowledge.facts import Document, Fact, FactStatus
@@ -25,7 +26,7 @@ class Bench:
     """A workplace whose trainer writes two small files and whose probes fail for texts with a given word."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(data_folder=folder, lease_seconds=60, max_attempts=3)
+        self.settings = Settings(data_folder=folder, lease_seconds=60, max_attempts=3, retry_seconds=1e-6)
         upgrade(self.settings.store)
         self.store = Store(self.settings.store)
         self.place = Workplace(self.settings, self.store, "w", threading.Event())
@@ -141,6 +142,51 @@ def test_a_passing_fault_gives_the_job_back_and_a_final_one_ends_it(
     assert str(error) in (jobs.get(bench.store, job_id).error or "") or isinstance(error, Stopped)
     assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.PENDING]
     assert list(bench.settings.adapters_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("point", ["publish.written", "publish.before_rename"])
+def test_a_full_disk_publishes_nothing_half_and_heals_when_there_is_room(
+    bench: Bench, point: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(faults, "_folder", tmp_path)
+    job_id = bench.post("Ada Quill is the smith of Orrin.")
+    for _ in range(5):  # more often than a job is attempted
+        faults.arm(tmp_path, point, "full")
+        inject(bench.place, job_id)
+        job = jobs.get(bench.store, job_id)
+        assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+        assert "disk is full" in (job.error or "")
+        assert list(bench.settings.adapters_folder.iterdir()) == []
+    inject(bench.place, job_id)
+    live = versions.live(bench.store, "default")
+    assert live is not None and verify_manifest(Path(live.path)).job_id == job_id
+
+
+def test_a_model_server_that_comes_back_is_asked_again_without_training_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(injection, "LOOK_SECONDS", 0.0)
+    answers = iter([False, False, True])
+
+    async def prove(*arguments: Any) -> dict[str, list[ProbeResult]]:
+        if not next(answers):
+            raise Unavailable("vLLM is starting")
+        return await bench.prove(*arguments)
+
+    monkeypatch.setattr(injection, "_prove", prove)
+    job_id = bench.teach("Ada Quill is the smith of Orrin.")
+    assert bench.status(job_id) == JobStatus.SUCCEEDED
+    assert len(bench.specs) == 1
+
+
+def test_a_store_that_is_away_while_training_reports_ends_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("the store is restarting")
+
+    monkeypatch.setattr(jobs, "report", away)
+    assert bench.status(bench.teach("Ada Quill is the smith of Orrin.")) == JobStatus.SUCCEEDED
 
 
 def test_a_fault_that_does_not_pass_ends_in_a_dead_job(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from knowledge import faults
 from knowledge.errors import InvalidRecipe
 from knowledge.probes import build_probes
 from knowledge.recipes import Recipe, by_name
@@ -83,6 +85,24 @@ def test_teacher_forcing_agrees_with_greedy_answers(tiny_folder: Path, chat: Cha
     answers = probing.answer_tokens(model, chat, prompts, max_tokens=6)
     single = [probing.answer_tokens(model, chat, [prompt], max_tokens=6)[0] for prompt in prompts]
     assert answers == single
+
+
+def test_a_full_disk_is_told_even_where_the_chatter_cannot_be_written(tiny_folder: Path, tmp_path: Path) -> None:
+    spec = _spec(tiny_folder, tmp_path / "out", replace(QUICK, max_steps=1))
+    spec.write(tmp_path / "spec.json")
+    (tmp_path / "faults").mkdir()
+    faults.arm(tmp_path / "faults", "train.before_save", "full")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "worker.training", str(tmp_path / "spec.json")],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            env={**os.environ, "ENGRAIN_FAULT_FOLDER": str(tmp_path / "faults")},
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout.splitlines()[-1])["error"] == "DiskFull"
 
 
 def test_the_process_says_what_is_wrong_and_exits_1(tmp_path: Path) -> None:

@@ -19,7 +19,12 @@ PROGRESS = {
 
 
 def _run(
-    tmp_path: Path, program: str, *, stop_after: float = 60.0, silent_seconds: float = 60.0
+    tmp_path: Path,
+    program: str,
+    *,
+    stop_after: float = 60.0,
+    silent_seconds: float = 60.0,
+    most_seconds: float = 60.0,
 ) -> tuple[list[Progress], list[str]]:
     """Trains with `program` in the place of the trainer."""
     script = tmp_path / "child.py"
@@ -34,6 +39,7 @@ def _run(
         spec,
         niceness=0,
         silent_seconds=silent_seconds,
+        most_seconds=most_seconds,
         on_progress=progress.append,
         on_log=log.append,
         should_stop=lambda: time.monotonic() - started > stop_after,
@@ -82,6 +88,17 @@ def test_a_child_that_falls_silent_is_ended_and_may_be_tried_again(tmp_path: Pat
     with pytest.raises(Unavailable, match="said nothing"):
         _run(tmp_path, "say(kind='log', text='half way')\ntime.sleep(60)", silent_seconds=0.5)
     assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_child_that_takes_too_long_is_ended_and_fails(tmp_path: Path) -> None:
+    with pytest.raises(InjectionFailed, match="longer than"):
+        _run(tmp_path, "time.sleep(60)", most_seconds=0.2)
+
+
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
+def test_a_child_that_is_killed_may_be_tried_again(tmp_path: Path, number: str) -> None:
+    with pytest.raises(Unavailable, match=number):
+        _run(tmp_path, f"import os, signal\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)")
 
 
 def test_a_child_that_is_done_and_does_not_end_has_trained(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from knowledge.errors import Conflict, IllegalMove, LeaseLost
 from knowledge.facts import Document, FactStatus
 from knowledge.jobs import JobStatus, Lease, Progress
-from knowledge.store import Store, facts, jobs
+from knowledge.store import Store, facts, jobs, now
+from knowledge.store.tables import JobRow
 
 
 def _post(store: Store, text: str = "Ada Quill is a glassblower.", namespace: str = "default") -> str:
@@ -115,18 +116,49 @@ def test_a_released_job_is_sent_again_at_once_or_later(store: Store) -> None:
     assert jobs.to_send(store, stale_seconds=60) == []
     jobs.release(store, _claimed(store, job_id), "stopping")
     assert jobs.to_send(store, stale_seconds=60) == [job_id]
-    jobs.release(store, _claimed(store, job_id), "vLLM is down", later=True)
-    assert jobs.to_send(store, stale_seconds=60) == []
-    assert jobs.to_send(store, stale_seconds=0) == [job_id]
+    jobs.release(store, _claimed(store, job_id), "vLLM is down", retry_seconds=0.2)
+    assert jobs.to_send(store, stale_seconds=0) == []
+    time.sleep(0.25)
+    assert jobs.to_send(store, stale_seconds=60) == [job_id]
+
+
+def test_each_time_it_is_given_back_for_later_a_job_waits_twice_as_long(store: Store) -> None:
+    job_id, waits = _post(store), []
+    for _ in range(4):
+        lease, before = _claimed(store, job_id), now()
+        jobs.release(store, lease, "full", retry_seconds=30, counts=False)
+        assert _claim(store, job_id) is None
+        with store.write() as session:
+            row = session.get_one(JobRow, job_id)
+            assert row.retry_at is not None
+            waits.append((row.retry_at - before).total_seconds() // 10)
+            row.retry_at = before
+    assert waits == [3, 6, 12, 24]
+
+
+def test_an_attempt_that_does_not_count_brings_a_job_no_nearer_to_its_end(store: Store) -> None:
+    job_id = _post(store)
+    for _ in range(5):
+        jobs.release(store, _claimed(store, job_id), "The worker was asked to stop.", counts=False)
+    assert jobs.get(store, job_id).attempts == 0
+
+
+def test_ended_jobs_are_those_that_neither_wait_nor_run_and_are_known(store: Store) -> None:
+    first, second = _post(store), _post(store, namespace="other")
+    jobs.fail(store, _claimed(store, first), "no good")
+    assert jobs.ended(store, [first, second, "job_unknown"]) == {first}
 
 
 def test_a_released_job_hands_its_facts_to_the_one_that_waits(store: Store) -> None:
     first = _post(store)
     lease = _claimed(store, first)
     second = _post(store, "Bo Finch is a tailor.")
-    jobs.release(store, lease, "stopping")
+    jobs.release(store, lease, "The disk is full.", retry_seconds=30)
     assert jobs.get(store, first).status == JobStatus.CANCELLED
-    assert len(jobs.get(store, second).fact_ids) == 2
+    assert "The disk is full." in (jobs.get(store, first).error or "")
+    taken_over = jobs.get(store, second)
+    assert (len(taken_over.fact_ids), taken_over.error, taken_over.attempts) == (2, "The disk is full.", 1)
+    assert _claim(store, second) is None, "it waits in the place of the first"
 
 
 def test_a_job_left_by_a_dead_worker_is_sent_again(store: Store) -> None:

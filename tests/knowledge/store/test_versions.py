@@ -61,7 +61,9 @@ def test_a_holder_that_lost_its_lease_publishes_nothing(store: Store) -> None:
     with pytest.raises(LeaseLost):
         versions.publish(store, lease, candidate)
     assert versions.live(store, "default") is None
-    assert versions.abandoned(store) == [candidate]
+    assert [version.adapter for version in versions.refuse_abandoned(store)] == [candidate.adapter]
+    assert versions.get(store, candidate.namespace, candidate.number).status == VersionStatus.FAILED
+    assert versions.refuse_abandoned(store) == []
 
 
 def test_a_newer_text_of_a_key_supersedes_the_live_one_when_it_becomes_live(store: Store) -> None:
