@@ -264,12 +264,15 @@ def _held(session: Session, lease: Lease) -> JobRow:
 
 
 def _is_busy(session: Session, row: JobRow) -> bool:
-    """Whether another job of the namespace runs under a lease that still holds."""
+    """Whether another job of the namespace runs, or an earlier one waits for its dead worker's place to be taken.
+
+    Versions go live in their order: overtaken, the earlier one would take the place of a later version.
+    """
     query = select(JobRow.id).where(
         JobRow.namespace == row.namespace,
         JobRow.id != row.id,
         JobRow.status.in_(_RUNNING),
-        JobRow.lease_expires_at > now(),
+        or_(JobRow.lease_expires_at > now(), JobRow.version < row.version),
     )
     return session.scalars(query).first() is not None
 

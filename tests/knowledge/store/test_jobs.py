@@ -187,3 +187,13 @@ def test_steps_cannot_be_skipped(store: Store) -> None:
     lease = _claimed(store, _post(store))
     with pytest.raises(IllegalMove):
         jobs.advance(store, lease, JobStatus.PUBLISHING)
+
+
+def test_a_later_job_does_not_overtake_one_whose_worker_died(store: Store) -> None:
+    first = facts.post(store, "n", [Document("Ada is a smith.")]).job_id
+    assert first
+    assert jobs.claim(store, first, "a", lease_seconds=-1, max_attempts=3)
+    second = facts.post(store, "n", [Document("Bo is a tailor.")]).job_id
+    assert second not in (None, first)
+    assert jobs.claim(store, str(second), "b", lease_seconds=60, max_attempts=3) is None
+    assert jobs.claim(store, first, "b", lease_seconds=60, max_attempts=3)
