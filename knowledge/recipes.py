@@ -93,7 +93,7 @@ class Recipe:
 
 
 def default() -> Recipe:
-    """What works best on short facts and small budgets; every ingredient's measurement is in `experiments/LOG.md`."""
+    """What worked best so far on short facts and small budgets; `experiments/LOG.md` has what was measured of it."""
     return Recipe(
         name="default",
         rank=32,

@@ -142,10 +142,10 @@ def from_error(error: EngrainError) -> ProblemResponse:
         return error.response()
     for kind, status, code, title in _STATUSES:
         if isinstance(error, kind):
-            headers = (
-                {"Retry-After": _RETRY_AFTER.get(status, "5")} if status in _RETRY_AFTER or kind is KeyInUse else None
+            seconds = "5" if kind is KeyInUse else _RETRY_AFTER.get(status)
+            return problem(
+                status, code, title, str(error), headers={"Retry-After": seconds} if seconds is not None else None
             )
-            return problem(status, code, title, str(error), headers=headers)
     return _internal(error)
 
 

@@ -42,6 +42,8 @@ RENEW_SECONDS = 5.0
 """A cancellation is noticed within this time also while nothing is reported."""
 
 PATIENCE_SECONDS = 120.0
+"""How long a trained candidate waits for a model server; a restart takes 25 s."""
+
 LOOK_SECONDS = 2.0
 
 

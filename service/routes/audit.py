@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query
 from knowledge.keys import Scope
 from knowledge.store import audit as store
 from knowledge.store.versions import check_namespace
+from service.admin_schemas import AuditOut, EntryOut
 from service.gate import needs
 from service.parts import Needs
 from service.problems import Problem
-from service.schemas import AuditOut, EntryOut, NamespaceName
+from service.schemas import NamespaceName
 
 router = APIRouter(tags=["audit"])
 

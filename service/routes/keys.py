@@ -6,11 +6,12 @@ from fastapi import APIRouter, Path
 
 from knowledge.keys import Scope
 from knowledge.store import keys as store
+from service.admin_schemas import KeyIn, KeyOut, KeysOut, NewKeyOut
 from service.bodies import JsonRoute
 from service.gate import needs
 from service.parts import Needs
 from service.problems import problems_of
-from service.schemas import ID_PATTERN, KeyIn, KeyOut, KeysOut, NewKeyOut
+from service.schemas import ID_PATTERN
 
 router = APIRouter(prefix="/keys", tags=["keys"], route_class=JsonRoute)
 

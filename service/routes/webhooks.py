@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query, Response
 from knowledge.keys import Scope
 from knowledge.store import webhooks as store
 from knowledge.webhooks import DeliveryStatus
+from service.admin_schemas import DeliveriesOut, DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut, WebhooksOut
 from service.bodies import JsonRoute
 from service.deliveries import is_public
 from service.gate import needs
 from service.parts import Needs, Parts
 from service.problems import ProblemError, problems_of
-from service.schemas import ID_PATTERN, DeliveriesOut, DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut, WebhooksOut
+from service.schemas import ID_PATTERN
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=JsonRoute)
 

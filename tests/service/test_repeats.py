@@ -18,18 +18,10 @@ from knowledge.errors import KeyInUse
 from knowledge.facts import Document
 from knowledge.store import Store, facts, idempotency, jobs
 from service.repeats import Repeats
-from tests.servers import STORES, empty_store
+from tests.knowledge.store.conftest import *  # noqa: F403  (a store of either kind)
 
 HEADERS = {"Idempotency-Key": "5b1c7a52-once"}
 BODY = {"documents": [{"text": f"Orrin has {n} bridges over the Wend.", "key": f"bridges-{n}"} for n in range(5)]}
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with empty_store(request.param, tmp_path) as url:
-        opened = Store(url)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
