@@ -97,9 +97,11 @@ def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
     from worker import attention
 
+    disable_progress_bar()  # nobody watches it, and tqdm keeps a thread for it
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else getattr(torch, float_type())
     model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="sdpa")

@@ -1,5 +1,6 @@
 """A random Llama of 60 thousand weights with a real byte-level tokenizer and ChatML template, made in a second."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from worker.demasking import ChatForm, chat_form
+
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # so small a model is loaded without a pool of threads
 
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<empty_output>"]
 TEMPLATE = (
