@@ -12,7 +12,7 @@ CODE    := knowledge service worker inference command experiments tests tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench bench-injection bench-serving fuzz drill clean
+.PHONY: help install demo up test check fix lock bench bench-injection bench-serving fuzz drill drill-retention clean
 
 help: ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: install ## Schemathesis, all checks and stateful links, against a running 
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 drill: install ## Kill every part at every step of a job, 119 times, and report what was lost (ARGS="--rounds 25 --seed 2")
 	$(BIN)/python -m command.drill.full $(ARGS)
+
+drill-retention: install ## Teach ten batches one after the other, two superseded and two forgotten, and ask all after each
+	@$(BIN)/python -m experiments.continual.drill $(ARGS)
 
 clean: ## Remove the environment and the tools' caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -31,7 +31,9 @@ class VersionStatus(StrEnum):
 class Version:
     """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
 
-    `score` is the share of probes passed, 0..1.
+    `score` is the share of probes passed, `retention` that of the earlier facts asked that are still known, `canaries`
+    that of the general questions still answered rightly, all 0..1. `parent` is the version whose weights it continues
+    (None: the base model's), `seen_ids` every fact that its weights ever saw, also those that it does not hold.
     """
 
     namespace: str
@@ -44,6 +46,10 @@ class Version:
     score: float
     created_at: datetime
     activated_at: datetime | None
+    parent: int | None = None
+    seen_ids: tuple[str, ...] = ()
+    retention: float | None = None
+    canaries: float | None = None
 
 
 @dataclass(frozen=True)

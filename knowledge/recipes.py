@@ -59,6 +59,8 @@ class Recipe:
     replay_weight: float = 1.0
     """Weight of the KL divergence from the base model on these answers."""
     rehearsal_share: float = 0.5
+    rounds: int = 3
+    """How often a job may train: once, then what it missed, then everything from the base model."""
     probe_every_steps: int = 0
     """Least steps between looks at the probes, which end training early when they pass; a tenth of the steps done where
     that is more. 0: never."""
@@ -145,6 +147,7 @@ def drill() -> Recipe:
         max_steps=6,
         skipped_layers=0.8,
         rehearsal_share=0.0,
+        rounds=1,
     )
 
 

@@ -75,6 +75,21 @@ class Settings(BaseSettings):
         "default",
         description="Named recipe of new jobs: `default`, `paper`, or `drill`, which takes seconds and learns nothing.",
     )
+    least_retention: float = Field(
+        0.9, ge=0, le=1, description="Share of the earlier facts asked that a version must still know to become live."
+    )
+    least_canaries: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Share of the general questions which the base model answers that a version must still answer.",
+    )
+    max_gate_probes: int = Field(
+        400, ge=0, description="Most probes of earlier facts asked before a publish; of more, a random sample is."
+    )
+    max_rebuilt_facts: int = Field(
+        200, ge=0, description="Most facts for which a version that fails the gate is built anew from the base model."
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="How long a worker may be silent before its job is given to another."
     )

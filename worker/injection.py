@@ -1,4 +1,4 @@
-"""The story of one job: claim, train, publish the files, load, probe, make live."""
+"""The story of one job: claim, train, publish the files, load, probe, judge, make live."""
 
 import asyncio
 import shutil
@@ -25,15 +25,17 @@ from knowledge.errors import (
     Unavailable,
     is_disk_full,
 )
-from knowledge.facts import Fact, FactStatus
+from knowledge.facts import Fact
 from knowledge.jobs import Job, JobStatus, Lease
 from knowledge.probes import ProbeResult
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
-from knowledge.store import Store, facts, jobs, now, versions
-from worker.cleaning import CHECKPOINT, forget_leftovers
-from worker.proof import is_known, prove
-from worker.spec import Lesson, TrainingSpec
+from knowledge.store import Store, jobs, now, versions
+from worker.cleaning import CHECKPOINT, MAKING, forget_leftovers
+from worker.gate import Gate, Verdict, judge, re_asked
+from worker.plan import Plan, Round, plan
+from worker.proof import Proof, prove
+from worker.spec import ADAPTER_FILES, TrainingSpec
 from worker.training_process import Stopped, train
 
 log = structlog.get_logger()
@@ -111,51 +113,130 @@ def _attempt(place: Workplace, lease: Lease, job: Job) -> bool:
 
 
 def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> None:
+    """Trains, at most `rounds` of the recipe times, until a candidate has no flaw; the best one becomes live.
+
+    One that misses facts is taught those further; one that may not become live all the same is built anew from the
+    base model, where there was anything else to build upon. Raises as `train` and `prove`, and `InjectionFailed` when
+    the gate refuses the best.
+    """
     settings, store = place.settings, place.store
     recipe = by_name(settings.recipe)
-    live = versions.live(store, job.namespace)
-    new, kept = _facts_to_hold(store, job, live)
-    name = f"{job.namespace}-v{job.version}-{job.id.removeprefix('job_')}-{lease.token}"
-    temporary = settings.adapters_folder / f".making-{name}"
-    final = settings.adapters_folder / name
-    checkpoint = settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
+    gate = Gate(settings.least_retention, settings.least_canaries)
+    planned = plan(store, job)
+    made: list[Made] = []
+
+    def make(step: Round) -> Made:
+        made.append(_make(place, lease, job, recipe, planned, step, len(made) + 1, lost))
+        return made[-1]
+
     try:
-        jobs.advance(store, lease, JobStatus.TRAINING)
-        forget_leftovers(settings.adapters_folder, job.id)
-        temporary.mkdir(parents=True)
-        train(
-            TrainingSpec(
-                base_model=settings.base_model_folder,
-                recipe=recipe,
-                lessons=_lessons(new, kept),
-                warm_start=live.path if live and set(live.fact_ids) <= {fact.id for fact in kept} else None,
-                output=str(temporary),
-                seed=job.version,
-                threads=settings.training_threads,
-                checkpoint=str(checkpoint),
-                memory_gib=settings.training_memory_gib,
-            ),
-            niceness=settings.training_niceness,
-            silent_seconds=settings.training_silent_seconds,
-            most_seconds=settings.training_seconds,
-            on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
-            on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
-            should_stop=lambda: place.stop.is_set() or lost.is_set(),
-        )
-        jobs.advance(store, lease, JobStatus.PROBING)
-        candidate = _publish_files(settings, job, recipe, [*new, *kept], temporary, final)
-        versions.add_candidate(store, lease, candidate)
-        faults.point("candidate.after_commit")
-        results = _proved(place, candidate, [*new, *kept], lost)
-        faults.point("probe.asked")
-        _conclude(store, lease, candidate, new, results)
-        checkpoint.unlink(missing_ok=True)
+        first = best = make(planned.continued())
+        missing = first.verdict.weak | first.verdict.harmed
+        if missing and len(made) < recipe.rounds and gate.keeps_canaries(first.verdict):
+            best = _better(gate, first, make(planned.further(first.candidate, missing)))
+        may_rebuild = planned.start is not None and len(planned.held) <= settings.max_rebuilt_facts
+        if gate.objection(best.verdict) and len(made) < recipe.rounds and may_rebuild:
+            best = _better(gate, best, make(planned.rebuilt()))
+        if best is not made[-1]:
+            versions.add_candidate(store, lease, best.candidate)
+        _conclude(store, lease, gate, best)
+        _checkpoint(settings, job).unlink(missing_ok=True)
     except OSError as error:
         if is_disk_full(error) and not isinstance(error, EngrainError):
             raise DiskFull(f"The disk is full ({error.strerror}). It is tried again until there is room.") from error
         raise
+
+
+@dataclass(frozen=True)
+class Made:
+    """A candidate of one round, what it answered, and what the gate reads from that."""
+
+    candidate: Version
+    results: Mapping[str, Sequence[ProbeResult]]
+    verdict: Verdict
+
+
+def _better(gate: Gate, one: Made, other: Made) -> Made:
+    """What may become live before what may not, then what knows more, then what harms less; of equals the first."""
+    return max(
+        one, other, key=lambda made: (not gate.objection(made.verdict), made.verdict.known, made.verdict.steadiness)
+    )
+
+
+def _make(
+    place: Workplace,
+    lease: Lease,
+    job: Job,
+    recipe: Recipe,
+    planned: Plan,
+    step: Round,
+    number: int,
+    lost: threading.Event,
+) -> Made:
+    """Trains one candidate, publishes its files, and asks it its probes."""
+    settings, store = place.settings, place.store
+    name = f"{job.namespace}-v{job.version}-{job.id.removeprefix('job_')}-{lease.token}"
+    name += f"-{number}" if number > 1 else ""
+    temporary, final = settings.adapters_folder / f"{MAKING}{name}", settings.adapters_folder / name
+    try:
+        jobs.advance(store, lease, JobStatus.TRAINING)
+        forget_leftovers(settings.adapters_folder, job.id)
+        temporary.mkdir(parents=True)
+        _train(place, lease, job, recipe, step, temporary, lost)
+        jobs.advance(store, lease, JobStatus.PROBING)
+        candidate = _publish_files(settings, job, recipe, planned, step, temporary, final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    versions.add_candidate(store, lease, candidate)
+    faults.point("candidate.after_commit")
+    earlier = re_asked(planned.earlier, settings.max_gate_probes, seed=job.version)
+    proof = _proved(place, candidate, [*planned.new, *earlier], lost)
+    faults.point("probe.asked")
+    verdict = judge(
+        proof.results,
+        proof.canaries,
+        new=[fact.id for fact in planned.new],
+        earlier=[fact.id for fact in earlier],
+    )
+    _tell(lambda: jobs.log(store, lease, f"{step.name}: {verdict}"))
+    candidate = replace(
+        candidate, score=_score(proof.results), retention=verdict.retention, canaries=verdict.steadiness
+    )
+    return Made(candidate, proof.results, verdict)
+
+
+def _train(
+    place: Workplace, lease: Lease, job: Job, recipe: Recipe, step: Round, output: Path, lost: threading.Event
+) -> None:
+    """Writes the round's adapter into `output`: trained, or the start's as it is when there is nothing to teach."""
+    settings, store = place.settings, place.store
+    if not step.teaches and step.start is not None:
+        for name in ADAPTER_FILES:
+            shutil.copy2(Path(step.start.path) / name, output / name)
+        return
+    train(
+        TrainingSpec(
+            base_model=settings.base_model_folder,
+            recipe=recipe,
+            lessons=step.lessons,
+            warm_start=step.start.path if step.start else None,
+            output=str(output),
+            seed=job.version,
+            threads=settings.training_threads,
+            checkpoint=str(_checkpoint(settings, job)),
+            memory_gib=settings.training_memory_gib,
+        ),
+        niceness=settings.training_niceness,
+        silent_seconds=settings.training_silent_seconds,
+        most_seconds=settings.training_seconds,
+        on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
+        on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
+        should_stop=lambda: place.stop.is_set() or lost.is_set(),
+    )
+
+
+def _checkpoint(settings: Settings, job: Job) -> Path:
+    return settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
 
 
 def _tell(write: Callable[[], None]) -> None:
@@ -166,29 +247,10 @@ def _tell(write: Callable[[], None]) -> None:
         log.warning("could not note progress", error=str(error))
 
 
-def _facts_to_hold(store: Store, job: Job, live: Version | None) -> tuple[list[Fact], list[Fact]]:
-    """The facts to teach now, and those of the live version that go on being true."""
-    new = facts.find(store, ids=job.fact_ids, statuses=[FactStatus.TRAINING])
-    if not new:
-        raise InjectionFailed("No fact of this job is left to teach.")
-    replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
-    held = facts.find(store, ids=live.fact_ids, statuses=[FactStatus.LIVE]) if live else []
-    kept = [fact for fact in held if replaced.get(fact.key or "", fact.document_id) == fact.document_id]
-    return new, kept
-
-
-def _lessons(new: Sequence[Fact], kept: Sequence[Fact]) -> tuple[Lesson, ...]:
-    return tuple(
-        Lesson(fact.id, fact.text, fact.title, fact.probes, new=is_new)
-        for group, is_new in ((new, True), (kept, False))
-        for fact in group
-    )
-
-
 def _publish_files(
-    settings: Settings, job: Job, recipe: Recipe, held: Sequence[Fact], temporary: Path, final: Path
+    settings: Settings, job: Job, recipe: Recipe, planned: Plan, step: Round, temporary: Path, final: Path
 ) -> Version:
-    fact_ids = tuple(sorted(fact.id for fact in held))
+    fact_ids = tuple(sorted(fact.id for fact in planned.held))
     created = now()
     manifest = Manifest(
         adapter=final.name,
@@ -213,12 +275,19 @@ def _publish_files(
         score=0.0,
         created_at=created,
         activated_at=None,
+        seen_ids=tuple(sorted({*fact_ids, *(step.start.seen_ids if step.start else ())})),
+        parent=_parent(step.start, job),
     )
 
 
-def _proved(
-    place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event
-) -> dict[str, list[ProbeResult]]:
+def _parent(start: Version | None, job: Job) -> int | None:
+    """The version that was continued; a candidate of this very job has its own place in the line."""
+    if start is None:
+        return None
+    return start.parent if start.number == job.version else start.number
+
+
+def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event) -> Proof:
     """Waits for a model server that is just being restarted: what was trained would have to be trained again.
 
     Raises `Unavailable` after `PATIENCE_SECONDS`, `Stopped`, and as `prove`.
@@ -235,35 +304,32 @@ def _proved(
         place.stop.wait(LOOK_SECONDS)
 
 
-async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -> dict[str, list[ProbeResult]]:
+async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -> Proof:
     replicas = Replicas(settings.replicas)
+    folder, base_model = settings.adapters_folder, settings.base_model_folder
     try:
-        return await prove(replicas, candidate, held)
+        return await prove(replicas, candidate, held, folder=folder, base_model=base_model)
     finally:
         await replicas.close()
 
 
-def _conclude(
-    store: Store,
-    lease: Lease,
-    candidate: Version,
-    new: Sequence[Fact],
-    results: Mapping[str, Sequence[ProbeResult]],
-) -> None:
-    """Makes the candidate live without the facts that failed; refuses it when no new fact passed."""
-    versions.record_results(store, lease, candidate.number, results)
-    weak = {fact_id for fact_id, of_fact in results.items() if not is_known(of_fact)}
-    if weak >= {fact.id for fact in new}:
+def _conclude(store: Store, lease: Lease, gate: Gate, best: Made) -> None:
+    """Makes the best candidate live without the facts that failed, or refuses it."""
+    candidate, verdict = best.candidate, best.verdict
+    versions.record_results(store, lease, candidate.number, best.results)
+    if why := gate.objection(verdict):
         versions.refuse(store, lease, candidate)
-        raise InjectionFailed(
-            f"None of the {len(new)} new facts passed its probes, so version {candidate.number} is not live."
-        )
-    asked = [result for of_fact in results.values() for result in of_fact]
-    score = sum(result.passed for result in asked) / len(asked) if asked else 0.0
+        raise InjectionFailed(f"Version {candidate.number} is not live: {why}.")
     jobs.advance(store, lease, JobStatus.PUBLISHING)
-    versions.publish(store, lease, replace(candidate, score=score), weak=weak)
+    weak = verdict.weak | verdict.harmed
+    versions.publish(store, lease, candidate, weak=weak)
     faults.point("live.after_commit")
-    log.info("live", version=candidate.number, score=round(score, 3), weak=len(weak))
+    log.info("live", version=candidate.number, score=round(candidate.score, 3), weak=len(weak))
+
+
+def _score(results: Mapping[str, Sequence[ProbeResult]]) -> float:
+    asked = [result.passed for of_fact in results.values() for result in of_fact]
+    return sum(asked) / len(asked) if asked else 0.0
 
 
 @contextmanager

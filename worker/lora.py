@@ -16,6 +16,7 @@ from peft.tuners.lora import Linear as LoraLinear
 
 from knowledge.errors import InvalidRecipe
 from knowledge.recipes import Recipe
+from worker.spec import ADAPTER_FILES
 
 ADAPTER = "default"
 
@@ -55,7 +56,7 @@ def save(adapted: peft.PeftModel, output: Path, base_model: str) -> None:
         config = json.loads((temporary / "adapter_config.json").read_text())
         config["target_modules"] = sorted(config["target_modules"])
         (temporary / "adapter_config.json").write_text(json.dumps(config, indent=2))
-        for name in ("adapter_model.safetensors", "adapter_config.json"):
+        for name in ADAPTER_FILES:
             (temporary / name).replace(output / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,46 +1,65 @@
-"""Asks a candidate its facts' probes, through the server that serves."""
+"""Asks a candidate its facts' probes and the canaries, through the server that serves."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from inference.adapters import Replicas
 from inference.answer import ask
 from knowledge.adapters import Version
 from knowledge.facts import Fact
-from knowledge.probes import Direction, Probe, ProbeResult, passed, score
+from knowledge.probes import Probe, ProbeResult, passed, score
+from worker import canaries
+from worker.canaries import CANARIES, Canary
 
 MAX_ANSWER_TOKENS = 48
-AT_ONCE = 8
+CANARY_TOKENS = 24
+AT_ONCE = 16
 
 
-async def prove(replicas: Replicas, candidate: Version, held: Sequence[Fact]) -> dict[str, list[ProbeResult]]:
-    """Loads the candidate on every replica and asks every probe of every fact; the results by fact id.
+@dataclass(frozen=True)
+class Proof:
+    """What a candidate answered: results by fact id, and for each canary that the base knows whether it was right."""
 
-    Raises `Unavailable` when the server does not answer, `InjectionFailed` when the adapter changes nothing.
+    results: dict[str, list[ProbeResult]]
+    canaries: list[bool]
+
+
+async def prove(
+    replicas: Replicas, candidate: Version, held: Sequence[Fact], *, folder: Path, base_model: str
+) -> Proof:
+    """Loads the candidate on every replica and asks every probe of every fact, and the canaries.
+
+    What the base model knows of the canaries is kept in `folder`, and asked once for each `base_model`. Raises
+    `Unavailable` when the server does not answer, `InjectionFailed` when the adapter changes nothing.
     """
     asked = [(fact.id, probe) for fact in held for probe in fact.probes]
     await replicas.ensure(candidate, [probe.question for _, probe in asked])
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(probe: Probe) -> ProbeResult:
+    async def answer(question: str, version: Version | None, max_tokens: int) -> str:
         async with turns:
-            answer = await ask(
-                replicas, probe.question, candidate, max_tokens=MAX_ANSWER_TOKENS, namespace=candidate.namespace
-            )
-        reached = score(probe.answer, answer.text)
-        return ProbeResult(probe, answer.text, reached, passed(probe.answer, answer.text, question=probe.question))
+            said = await ask(replicas, question, version, max_tokens=max_tokens, namespace=candidate.namespace)
+        return said.text
 
-    answers = await asyncio.gather(*(one(probe) for _, probe in asked))
+    async def probed(probe: Probe) -> ProbeResult:
+        text = await answer(probe.question, candidate, MAX_ANSWER_TOKENS)
+        return ProbeResult(probe, text, score(probe.answer, text), passed(probe.answer, text, question=probe.question))
+
+    async def right(canary: Canary, version: Version | None) -> bool:
+        return canary.is_right(await answer(canary.question, version, CANARY_TOKENS))
+
+    known = canaries.kept(folder, base_model)
+    if known is None:
+        rights = await asyncio.gather(*(right(canary, None) for canary in CANARIES))
+        known = tuple(canary for canary, is_right in zip(CANARIES, rights, strict=True) if is_right)
+        canaries.keep(folder, base_model, known)
+    found, kept = await asyncio.gather(
+        asyncio.gather(*(probed(probe) for _, probe in asked)),
+        asyncio.gather(*(right(canary, candidate) for canary in known)),
+    )
     results: dict[str, list[ProbeResult]] = {fact.id: [] for fact in held}
-    for (fact_id, _), result in zip(asked, answers, strict=True):
+    for (fact_id, _), result in zip(asked, found, strict=True):
         results[fact_id].append(result)
-    return results
-
-
-def is_known(results: Sequence[ProbeResult]) -> bool:
-    """Whether a fact is proven: in each direction that has probes, at least half of them passed."""
-    for direction in Direction:
-        of_direction = [result.passed for result in results if result.probe.direction == direction]
-        if of_direction and 2 * sum(of_direction) < len(of_direction):
-            return False
-    return bool(results)
+    return Proof(results, kept)

@@ -9,6 +9,9 @@ from knowledge.clauses import standalone
 from knowledge.probes import Direction, Probe, ProbeOrigin
 from knowledge.recipes import Recipe
 
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+"""What a training run leaves, in PEFT's format."""
+
 
 @dataclass(frozen=True)
 class Lesson:

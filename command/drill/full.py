@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 from command.demo import free_ports
 from command.drill.checker import Report
@@ -23,6 +24,8 @@ from command.supervisor import Event, Moment
 from knowledge import faults
 from knowledge.errors import Conflict, EngrainError
 from knowledge.settings import Settings
+
+Told = TypeVar("Told")
 
 INCIDENTS = ("broker", "disk", "store")
 
@@ -79,16 +82,16 @@ def drill_settings(settings: Settings, store_url: str, broker_url: str) -> Setti
 
 async def _drill(settings: Settings, screen: Screen, arguments: argparse.Namespace, *, mounted: bool) -> int:
     async with running(settings, screen, longest_pause_seconds=1.0) as stack:
-        report = await _beside(lambda: _story(settings, stack, screen, arguments, mounted))
+        report = await beside(lambda: _story(settings, stack, screen, arguments, mounted))
     show(screen, report)
     place = {name: getattr(arguments, name) for name in ("seed", "first", "rounds")}
     print(json.dumps({**place, **told(report)}, ensure_ascii=False), flush=True)
     return 1 if report.violations else 0
 
 
-async def _beside(work: Callable[[], Report]) -> Report:
+async def beside(work: Callable[[], Told]) -> Told:
     """Runs it in a thread that does not keep the process: after Ctrl-C nobody waits for what a story waits for."""
-    loop, outcome = asyncio.get_running_loop(), Future[Report]()
+    loop, outcome = asyncio.get_running_loop(), Future[Told]()
 
     def tell() -> None:
         outcome.set_running_or_notify_cancel()

@@ -22,6 +22,7 @@ from knowledge.jobs import Progress
 from knowledge.probes import Direction, build_probes
 from knowledge.recipes import Recipe, by_name
 from worker import base_model, lora, probing, trainer
+from worker.canaries import CANARIES
 from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
 
@@ -172,9 +173,8 @@ def canaries(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], sh
 
 def general_answers(adapted: torch.nn.Module, chat: ChatForm) -> list[tuple[str, str, bool]]:
     """The canaries: general questions that are never trained on, the answers to them, and whether they are right."""
-    known = [line.split(" = ") for line in (HERE / "canaries.txt").read_text().splitlines()]
-    given = probing.answers(adapted, chat, [question for question, _ in known], GENERAL_TOKENS)
-    return [(question, answer, holds(answer, wanted)) for (question, wanted), answer in zip(known, given, strict=True)]
+    given = probing.answers(adapted, chat, [canary.question for canary in CANARIES], GENERAL_TOKENS)
+    return [(canary.question, answer, canary.is_right(answer)) for canary, answer in zip(CANARIES, given, strict=True)]
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -187,15 +187,19 @@ class VersionRow(Table):
     score: Mapped[float]
     created_at: Mapped[datetime]
     activated_at: Mapped[datetime | None]
+    parent: Mapped[int | None]
+    retention: Mapped[float | None]
+    canaries: Mapped[float | None]
 
 
 class VersionFactRow(Table):
-    """Which facts a version holds."""
+    """Which facts the weights of a version ever saw, and whether the version `holds` them."""
 
     __tablename__ = "version_facts"
     namespace: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     fact_id: Mapped[str] = mapped_column(ForeignKey("facts.id"), primary_key=True)
+    holds: Mapped[bool]
     __table_args__ = (ForeignKeyConstraint(["namespace", "number"], ["versions.namespace", "versions.number"]),)
 
 

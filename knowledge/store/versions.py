@@ -49,12 +49,14 @@ def add_candidate(store: Store, lease: Lease, version: Version) -> None:
                 score=version.score,
                 created_at=version.created_at,
                 activated_at=None,
+                parent=version.parent,
             )
         )
         session.flush()
+        held = set(version.fact_ids)
         session.add_all(
-            VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id)
-            for fact_id in version.fact_ids
+            VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id, holds=fact_id in held)
+            for fact_id in sorted(held | set(version.seen_ids))
         )
         faults.point("candidate.before_commit")
 
@@ -90,7 +92,7 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
     with store.write() as session:
         succeed(session, lease)
         row = _row(session, version.namespace, version.number)
-        row.score = version.score
+        row.score, row.retention, row.canaries = version.score, version.retention, version.canaries
         _retire_live(session, version.namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
         session.get_one(NamespaceRow, version.namespace).live_version = version.number
@@ -148,6 +150,18 @@ def live(store: Store, namespace: str) -> Version | None:
         if row is None or row.live_version is None:
             return None
         return _version(session, _row(session, namespace, row.live_version))
+
+
+def line(store: Store, namespace: str) -> list[Version]:
+    """The live version and those that its weights continue, newest first; empty before the first."""
+    with store.read() as session:
+        name = _namespace(session, namespace)
+        number = name.live_version if name else None
+        found: list[Version] = []
+        while number is not None and (row := session.get(VersionRow, (namespace, number))):
+            found.append(_version(session, row))
+            number = row.parent
+        return found
 
 
 def find(store: Store, namespace: str | None = None, *, statuses: Iterable[VersionStatus] = ()) -> list[Version]:
@@ -231,13 +245,15 @@ def _supersede(session: Session, namespace: str, held: Sequence[FactRow], job_id
 
 
 def _keep_only(session: Session, version: Version, weak: frozenset[str]) -> None:
-    """A weak fact is not counted among those that the version holds."""
+    """A weak fact is not counted among those that the version holds; its weights saw it all the same."""
     session.execute(
-        delete(VersionFactRow).where(
+        update(VersionFactRow)
+        .where(
             VersionFactRow.namespace == version.namespace,
             VersionFactRow.number == version.number,
             VersionFactRow.fact_id.in_(weak),
         )
+        .values(holds=False)
     )
 
 
@@ -248,8 +264,8 @@ def _remove(session: Session, namespace: str, number: int) -> None:
 
 
 def _version(session: Session, row: VersionRow) -> Version:
-    fact_ids = session.scalars(
-        select(VersionFactRow.fact_id)
+    seen = session.execute(
+        select(VersionFactRow.fact_id, VersionFactRow.holds)
         .where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
         .order_by(VersionFactRow.fact_id)
     ).all()
@@ -259,9 +275,13 @@ def _version(session: Session, row: VersionRow) -> Version:
         adapter=row.adapter,
         path=row.path,
         status=VersionStatus(row.status),
-        fact_ids=tuple(fact_ids),
+        fact_ids=tuple(fact_id for fact_id, holds in seen if holds),
         recipe_hash=row.recipe_hash,
         score=row.score,
         created_at=row.created_at,
         activated_at=row.activated_at,
+        parent=row.parent,
+        seen_ids=tuple(fact_id for fact_id, _ in seen),
+        retention=row.retention,
+        canaries=row.canaries,
     )

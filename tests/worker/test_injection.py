@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knowledge import faults
-from knowledge.adapters import Version, verify_manifest
+from knowledge.adapters import Version, VersionStatus, verify_manifest
 from knowledge.errors import InvalidRecipe, Unavailable
 from knowledge.facts import Document, Fact, FactStatus
 from knowledge.jobs import JobStatus, Progress
@@ -18,6 +18,7 @@ from knowledge.store import Store, facts, jobs, versions
 from knowledge.store.schema import upgrade
 from worker import injection
 from worker.injection import Workplace, inject
+from worker.proof import Proof
 from worker.spec import TrainingSpec
 from worker.training_process import Stopped
 
@@ -32,6 +33,8 @@ class Bench:
         self.place = Workplace(self.settings, self.store, "w", threading.Event())
         self.specs: list[TrainingSpec] = []
         self.fails_for = "\n"
+        self.fails: dict[int, set[str]] = {}
+        self.canaries: dict[int, int] = {}
         self.while_training: Callable[[], None] = lambda: None
 
     def post(self, *texts: str, key: str | None = None) -> str:
@@ -54,17 +57,23 @@ class Bench:
         Path(spec.output, "adapter_config.json").write_text("{}")
         Path(spec.output, "adapter_model.safetensors").write_bytes(b"weights")
 
-    async def prove(
-        self, _settings: Settings, _candidate: Version, held: Sequence[Fact]
-    ) -> dict[str, list[ProbeResult]]:
-        return {
+    async def prove(self, _settings: Settings, candidate: Version, held: Sequence[Fact]) -> Proof:
+        results = {
             fact.id: [
                 ProbeResult(probe, "…", float(ok), ok)
-                for ok in [self.fails_for not in fact.text]
+                for ok in [not any(word in fact.text for word in self.fails_in(candidate))]
                 for probe in fact.probes
             ]
             for fact in held
         }
+        return Proof(results, [True] * self.canaries_in(candidate) + [False] * (10 - self.canaries_in(candidate)))
+
+    def fails_in(self, candidate: Version) -> set[str]:
+        """Words of facts that the candidate does not know; `fails` says so by the number of trainings before."""
+        return self.fails.get(len(self.specs), set()) | {self.fails_for}
+
+    def canaries_in(self, candidate: Version) -> int:
+        return self.canaries.get(len(self.specs), 10)
 
 
 @pytest.fixture
@@ -97,12 +106,78 @@ def test_the_next_version_starts_from_the_last_and_rehearses_its_facts(bench: Be
     assert len(live.fact_ids) == 2
 
 
-def test_a_superseded_text_is_neither_rehearsed_nor_built_upon(bench: Bench) -> None:
+def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_remembered(bench: Bench) -> None:
     bench.teach("The fare to Wend is 3 crowns.", key="fare")
+    first = versions.live(bench.store, "default")
     bench.teach("The fare to Wend is 4 crowns.", key="fare")
-    assert bench.specs[1].warm_start is None
+    live = versions.live(bench.store, "default")
+    assert first is not None and live is not None
+    assert bench.specs[1].warm_start == first.path
     assert [lesson.text for lesson in bench.specs[1].lessons] == ["The fare to Wend is 4 crowns."]
     assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+    assert (live.parent, len(live.fact_ids), len(live.seen_ids)) == (1, 1, 2)
+
+
+def test_what_a_candidate_misses_is_taught_further_and_the_rest_rehearsed(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.fails[2] = {"Ada", "Bo"}
+    job_id = bench.teach("Bo Finch is the tailor of Wend.", "Cy Moss is the cook of Fell.")
+    assert bench.status(job_id) == JobStatus.SUCCEEDED
+    assert [(lesson.text[:3], lesson.new) for lesson in bench.specs[2].lessons] == [
+        ("Bo ", True),
+        ("Ada", True),
+        ("Cy ", False),
+    ]
+    assert bench.specs[2].warm_start == str(Path(bench.specs[1].output).with_name(_published(bench.specs[1])))
+    live = versions.live(bench.store, "default")
+    assert live is not None
+    assert (live.number, live.parent, len(live.fact_ids), live.retention, live.score) == (2, 1, 3, 1.0, 1.0)
+    assert Path(live.path).name == _published(bench.specs[2])
+
+
+def test_a_candidate_that_forgets_too_much_is_built_anew_from_the_base(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.fails = {2: {"Ada"}, 3: {"Ada"}}
+    job_id = bench.teach("Bo Finch is the tailor of Wend.")
+    assert bench.status(job_id) == JobStatus.SUCCEEDED
+    assert [spec.warm_start is None for spec in bench.specs] == [True, False, False, True]
+    assert all(lesson.new for lesson in bench.specs[3].lessons)
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.parent, len(live.fact_ids)) == (None, 2)
+
+
+def test_a_candidate_that_harms_the_base_is_not_taught_further(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.fails, bench.canaries = {2: {"Bo"}}, {2: 5}
+    bench.teach("Bo Finch is the tailor of Wend.")
+    assert [spec.warm_start is None for spec in bench.specs] == [True, False, True]
+
+
+def test_a_version_that_does_harm_in_every_round_is_refused_and_the_live_one_stays(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.canaries = {2: 5, 3: 9}
+    job_id = bench.teach("Bo Finch is the tailor of Wend.")
+    assert bench.status(job_id) == JobStatus.FAILED
+    assert jobs.get(bench.store, job_id).error == (
+        "Version 2 is not live: it lost 1 of 10 general questions that the base model answers."
+    )
+    live = versions.live(bench.store, "default")
+    assert live is not None and live.number == 1
+    assert [version.status for version in versions.find(bench.store)] == [VersionStatus.FAILED, VersionStatus.LIVE]
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.LIVE, FactStatus.PENDING]
+
+
+def test_of_several_candidates_the_best_becomes_live_with_what_it_answered(bench: Bench) -> None:
+    bench.fails = {1: {"Ada"}, 2: {"Ada", "Bo"}}
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    live = versions.live(bench.store, "default")
+    assert live is not None and Path(live.path).name == _published(bench.specs[0])
+    status = {fact.text[:3]: fact.status for fact in facts.find(bench.store)}
+    assert status == {"Ada": FactStatus.WEAK, "Bo ": FactStatus.LIVE}
+
+
+def _published(spec: TrainingSpec) -> str:
+    return Path(spec.output).name.removeprefix(".making-")
 
 
 def test_a_fact_that_fails_its_probes_is_weak_and_the_others_go_live(bench: Bench) -> None:
@@ -168,7 +243,7 @@ def test_a_model_server_that_comes_back_is_asked_again_without_training_again(
     monkeypatch.setattr(injection, "LOOK_SECONDS", 0.0)
     answers = iter([False, False, True])
 
-    async def prove(*arguments: Any) -> dict[str, list[ProbeResult]]:
+    async def prove(*arguments: Any) -> Proof:
         if not next(answers):
             raise Unavailable("vLLM is starting")
         return await bench.prove(*arguments)

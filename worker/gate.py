@@ -1,0 +1,109 @@
+"""The gate: what a candidate's answers say of it, and whether it may become live."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from knowledge.facts import Fact
+from knowledge.probes import Direction, ProbeResult
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was asked of a candidate, and what it lost.
+
+    `weak` are new facts that failed their probes, `harmed` earlier ones that do not pass any more. `asked` and `kept`
+    count earlier facts, `canaries` and `canaries_kept` general questions that the base model answers rightly.
+    """
+
+    new: int
+    weak: frozenset[str]
+    asked: int
+    harmed: frozenset[str]
+    canaries: int
+    canaries_kept: int
+
+    @property
+    def retention(self) -> float:
+        """Share of the earlier facts asked that are still known, 0..1."""
+        return 1 - len(self.harmed) / self.asked if self.asked else 1.0
+
+    @property
+    def steadiness(self) -> float:
+        """Share of the canaries still answered rightly, 0..1."""
+        return self.canaries_kept / self.canaries if self.canaries else 1.0
+
+    @property
+    def known(self) -> int:
+        """How many facts it knows of those asked."""
+        return self.new - len(self.weak) + self.asked - len(self.harmed)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.new - len(self.weak)} of {self.new} new facts known, {self.asked - len(self.harmed)} of"
+            f" {self.asked} earlier ones, {self.canaries_kept} of {self.canaries} general questions kept"
+        )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a version must keep to become live, as shares 0..1."""
+
+    least_retention: float
+    least_canaries: float
+
+    def objection(self, verdict: Verdict) -> str:
+        """Why the candidate may not become live; empty when it may."""
+        if verdict.new and len(verdict.weak) == verdict.new:
+            return f"none of the {verdict.new} new facts passed its probes"
+        if verdict.retention < self.least_retention:
+            return f"it lost {len(verdict.harmed)} of {verdict.asked} earlier facts"
+        if not self.keeps_canaries(verdict):
+            lost = verdict.canaries - verdict.canaries_kept
+            return f"it lost {lost} of {verdict.canaries} general questions that the base model answers"
+        return ""
+
+    def keeps_canaries(self, verdict: Verdict) -> bool:
+        """Whether the model's general ability is whole."""
+        return verdict.steadiness >= self.least_canaries
+
+
+def judge(
+    results: Mapping[str, Sequence[ProbeResult]],
+    canaries: Sequence[bool],
+    *,
+    new: Iterable[str],
+    earlier: Iterable[str],
+) -> Verdict:
+    """Reads a candidate's answers; `new` and `earlier` are the ids of the facts that it should know."""
+    new, earlier = list(new), list(earlier)
+    return Verdict(
+        new=len(new),
+        weak=frozenset(fact_id for fact_id in new if not is_known(results[fact_id])),
+        asked=len(earlier),
+        harmed=frozenset(fact_id for fact_id in earlier if not is_known(results[fact_id])),
+        canaries=len(canaries),
+        canaries_kept=sum(canaries),
+    )
+
+
+def is_known(results: Sequence[ProbeResult]) -> bool:
+    """Whether a fact is proven: in each direction that has probes, at least half of them passed."""
+    for direction in Direction:
+        of_direction = [result.passed for result in results if result.probe.direction == direction]
+        if of_direction and 2 * sum(of_direction) < len(of_direction):
+            return False
+    return bool(results)
+
+
+def re_asked(earlier: Sequence[Fact], most_probes: int, seed: int) -> list[Fact]:
+    """All earlier facts while they have at most `most_probes` probes, else a random sample of about so many."""
+    if sum(len(fact.probes) for fact in earlier) <= most_probes:
+        return list(earlier)
+    chosen, probes = [], 0
+    for fact in random.Random(seed).sample(earlier, len(earlier)):
+        probes += len(fact.probes)
+        if probes > most_probes:
+            break
+        chosen.append(fact)
+    return chosen

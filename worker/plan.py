@@ -1,0 +1,81 @@
+"""What a job is to make: the facts that its version will hold, and the weights from which it is trained."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowledge.adapters import Version
+from knowledge.errors import InjectionFailed
+from knowledge.facts import Fact, FactStatus
+from knowledge.jobs import Job
+from knowledge.store import Store, facts, versions
+from worker.spec import Lesson
+
+
+@dataclass(frozen=True)
+class Round:
+    """One training run of a job: what is taught, and the version whose weights it continues (None: the base's)."""
+
+    name: str
+    lessons: tuple[Lesson, ...]
+    start: Version | None
+
+    @property
+    def teaches(self) -> bool:
+        """Whether anything is to be learnt; a version that only leaves facts out may find its weights ready."""
+        return any(lesson.new for lesson in self.lessons)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`new` facts are the job's own, `earlier` ones the live version's that go on being true.
+
+    `start` is the newest version of the live one's line whose weights never saw what must be forgotten: the live one
+    itself, as a rule.
+    """
+
+    new: tuple[Fact, ...]
+    earlier: tuple[Fact, ...]
+    start: Version | None
+
+    @property
+    def held(self) -> tuple[Fact, ...]:
+        """All that the version is to hold."""
+        return self.new + self.earlier
+
+    def continued(self) -> Round:
+        """Teaches what the weights at the start do not hold, and rehearses the rest."""
+        known = set(self.start.fact_ids) if self.start else set()
+        return Round("taught", _lessons(self.held, {fact.id for fact in self.held} - known), self.start)
+
+    def further(self, candidate: Version, missing: Set[str]) -> Round:
+        """Goes on from a candidate with the facts that it does not know."""
+        return Round("taught further", _lessons(self.held, missing), candidate)
+
+    def rebuilt(self) -> Round:
+        """Teaches everything to the base model."""
+        return Round("rebuilt", _lessons(self.held, {fact.id for fact in self.held}), None)
+
+
+def plan(store: Store, job: Job) -> Plan:
+    """Reads what a claimed job is to teach. Raises `InjectionFailed` when nothing of it is left."""
+    new = facts.find(store, ids=job.fact_ids, statuses=[FactStatus.TRAINING])
+    if not new:
+        raise InjectionFailed("No fact of this job is left to teach.")
+    replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
+    line = versions.line(store, job.namespace)
+    held = facts.find(store, ids=line[0].fact_ids, statuses=[FactStatus.LIVE]) if line else []
+    earlier = [fact for fact in held if replaced.get(fact.key or "", fact.document_id) == fact.document_id]
+    return Plan(tuple(new), tuple(earlier), _start(line, set()))
+
+
+def _start(line: list[Version], forbidden: Set[str]) -> Version | None:
+    for version in line:
+        if not forbidden & set(version.seen_ids) and Path(version.path).is_dir():
+            return version
+    return None
+
+
+def _lessons(held: tuple[Fact, ...], new: Set[str]) -> tuple[Lesson, ...]:
+    lessons = [Lesson(fact.id, fact.text, fact.title, fact.probes, new=fact.id in new) for fact in held]
+    return tuple(sorted(lessons, key=lambda lesson: not lesson.new))
