@@ -10,19 +10,16 @@ from pathlib import Path
 import httpx
 import httpx2
 import pytest
-import uvicorn
 from openai import OpenAI
 
 from command.demo import free_ports
-from inference.adapters import Replicas
 from knowledge.jobs import JobStatus
 from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 from knowledge.store import Store, jobs, versions
 from knowledge.store.schema import upgrade
-from service.app import create_app
-from service.parts import Parts
+from tests.flow.serving import serving
 from tests.inference.test_real_vllm import MODELS, Server, make_version, start
-from tests.service.conftest import DeadBroker, candidate, claim
+from tests.service.conftest import candidate, claim
 
 pytestmark = [
     pytest.mark.flow,
@@ -89,29 +86,6 @@ def publish(settings: Settings, server: Server) -> None:
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     versions.publish(store, lease, version)
     store.close()
-
-
-class serving:  # noqa: N801 (used as a with block)
-    """The service in a thread of this process."""
-
-    def __init__(self, settings: Settings, port: int) -> None:
-        def open_parts(opened: Settings) -> Parts:
-            store = Store(opened.store)
-            return Parts.around(opened, store, DeadBroker(opened, store), Replicas(opened.replicas))
-
-        self._url = f"http://127.0.0.1:{port}"
-        self._server = uvicorn.Server(uvicorn.Config(create_app(settings, open_parts), port=port, log_level="warning"))
-        self._thread = threading.Thread(target=self._server.run)
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.05)
-        return self._url
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(30)
 
 
 def test_openais_client_is_answered_by_the_version_that_the_answer_names(pair: Pair) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from knowledge.adapters import Version, VersionStatus
@@ -106,3 +108,30 @@ def test_an_unknown_namespace_is_not_found_but_the_default_one_is_always_there(s
     assert versions.live(store, "default") is None
     with pytest.raises(NotFound):
         versions.live(store, "nobody")
+
+
+def test_the_line_of_the_live_version_tells_what_its_weights_ever_saw(store: Store) -> None:
+    first = _publish(store, "Ada is a smith.")
+    lease, candidate = _ready(store, Document("Bo is a tailor."), Document("Cy is a cook."))
+    weak = candidate.fact_ids[1]
+    versions.publish(store, lease, replace(candidate, parent=1, retention=1.0, canaries=0.99), weak=[weak])
+    second = versions.get(store, "default", 2)
+    # The candidate's row is written before its probes: what was measured comes with the publish.
+    assert (second.parent, second.retention, second.canaries) == (None, 1.0, 0.99)
+    lease, candidate = _ready(store, Document("Di is a baker."))
+    candidate = replace(candidate, parent=2, seen_ids=(*candidate.fact_ids, weak))
+    versions.add_candidate(store, lease, candidate)
+    versions.publish(store, lease, candidate)
+    line = versions.line(store, "default")
+    assert [version.number for version in line] == [3, 2]
+    assert weak in line[0].seen_ids and weak not in line[0].fact_ids
+    assert weak in line[1].seen_ids and weak not in line[1].fact_ids
+    assert set(first.fact_ids) <= set(line[0].fact_ids)
+    versions.activate(store, "default", 1)
+    assert [version.number for version in versions.line(store, "default")] == [1]
+
+
+def test_a_namespace_without_a_live_version_has_no_line(store: Store) -> None:
+    assert versions.line(store, "default") == []
+    facts.post(store, "default", [Document("Ada is a smith.")])
+    assert versions.line(store, "default") == []
