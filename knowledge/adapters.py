@@ -19,19 +19,24 @@ MANIFEST = "manifest.json"
 
 
 class VersionStatus(StrEnum):
-    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again."""
+    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again.
+
+    `failed` did not pass, and never was live. Of a `deleted` one only the row is left, and soon no file.
+    """
 
     CANDIDATE = "candidate"
     LIVE = "live"
     RETIRED = "retired"
     FAILED = "failed"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
 class Version:
     """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
 
-    `score` is the share of probes passed, 0..1.
+    `score` is the share of probes passed, 0..1. `parent` is the version whose weights its training began with; None
+    when it began with the base model.
     """
 
     namespace: str
@@ -44,6 +49,7 @@ class Version:
     score: float
     created_at: datetime
     activated_at: datetime | None
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
