@@ -97,6 +97,17 @@ def facts(namespace: AnyNamespace = None, url: Url = "", json_: Json = False) ->
 
 
 @app.command()
+def forget(
+    fact: Annotated[str, typer.Argument(help="The fact's id, as `engrain facts` shows it.")],
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the job until it is forgotten.")] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Forget a fact for good."""
+    sys.exit(_talk(url, json_).forget(fact, wait=wait))
+
+
+@app.command()
 def jobs(
     namespace: AnyNamespace = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow them until Ctrl-C.")] = False,

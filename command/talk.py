@@ -1,4 +1,4 @@
-"""`engrain add`, `ask`, `facts`, `jobs`, `versions` and `audit`: what one says to a running Engrain."""
+"""`engrain add`, `ask`, `facts`, `forget`, `jobs`, `versions` and `audit`: what one says to a running Engrain."""
 
 import json
 import time
@@ -59,6 +59,21 @@ class Talk:
             if found.get("next"):
                 self.notes.print("[dim]There are more: see GET /facts.[/]")
         return 0
+
+    def forget(self, fact_id: str, *, wait: bool) -> int:
+        """Asks to forget a fact; with `wait`, follows the job that it needs. 1 when that did not succeed."""
+        asked = self.api.delete(f"/facts/{fact_id}")
+        ended = None
+        if wait and asked["status"] != "forgotten":
+            ended = follow(self.api, asked["job_id"], self.notes)
+            asked["forgotten"] = (fact := self.api.get(f"/facts/{fact_id}"))["forgotten"]
+            asked["status"] = fact["status"]
+        if not self._json(asked):
+            if asked["status"] == "forgotten":
+                self.out.print(f"Forgotten: {fact_id}.")
+            else:
+                self.out.print(f"{fact_id} is {asked['status']} until {asked['job_id']} has made a version without it.")
+        return 0 if ended in (None, "succeeded") else 1
 
     def jobs(self, namespace: str | None, *, watch: bool) -> int:
         """Lists jobs; with `watch`, follows the running one and waits for the next until Ctrl-C."""

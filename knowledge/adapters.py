@@ -19,12 +19,16 @@ MANIFEST = "manifest.json"
 
 
 class VersionStatus(StrEnum):
-    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again."""
+    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again.
+
+    `failed` did not pass, and never was live. Of a `deleted` one only the row is left, and soon no file.
+    """
 
     CANDIDATE = "candidate"
     LIVE = "live"
     RETIRED = "retired"
     FAILED = "failed"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Version:
     """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
 
     `score` is the share of probes passed, `retention` that of the earlier facts asked that are still known, `canaries`
-    that of the general questions still answered rightly, all 0..1. `parent` is the version whose weights it continues
-    (None: the base model's), `seen_ids` every fact that its weights ever saw, also those that it does not hold.
+    that of the general questions still answered rightly, all 0..1. `parent` is the version whose weights its training
+    began with; None when it began with the base model.
     """
 
     namespace: str
@@ -47,7 +51,6 @@ class Version:
     created_at: datetime
     activated_at: datetime | None
     parent: int | None = None
-    seen_ids: tuple[str, ...] = ()
     retention: float | None = None
     canaries: float | None = None
 

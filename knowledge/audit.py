@@ -7,11 +7,15 @@ from typing import Any
 
 
 class Act(StrEnum):
-    """What is written down. The object is a job's id for the first three, then `namespace@version`, then a key's id."""
+    """What is written down.
+
+    The object is a job's id for the first three, then a fact's id, then `namespace@version`, then a key's id.
+    """
 
     TAUGHT = "taught"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    FORGOTTEN = "forgotten"
     ACTIVATED = "activated"
     KEY_CREATED = "key-created"
     KEY_REVOKED = "key-revoked"

@@ -8,6 +8,7 @@
     ├── InvalidSettings    (ValueError)    the deployment is misconfigured; said before anything starts
     ├── Forbidden          (PermissionError)  the caller's key does not reach that far
     ├── NotFound           (LookupError)   no such fact, job, namespace, version or key, or none that the caller sees
+    │   └── VersionDeleted                 the version was there, and its files are not any more; final
     ├── Conflict           (RuntimeError)  the thing exists but is in a state that does not allow this
     │   ├── IllegalMove                    a status change that the transition table does not have
     │   └── KeyInUse                       a request with this Idempotency-Key is still running; try again later
@@ -55,6 +56,10 @@ class Forbidden(EngrainError, PermissionError):
 
 class NotFound(EngrainError, LookupError):
     """No such fact, job, namespace, version or key, or none that the caller sees."""
+
+
+class VersionDeleted(NotFound):
+    """The version was deleted: by the retention of old versions, or because it knew what was to be forgotten."""
 
 
 class Conflict(EngrainError, RuntimeError):

@@ -26,7 +26,11 @@ BLANK_CHARACTERS = (
 
 
 class FactStatus(StrEnum):
-    """What is true of a fact now. `weak` was trained and failed its probes: it is never silently live."""
+    """What is true of a fact now. `weak` was trained and failed its probes: it is never silently live.
+
+    `live` facts are those of the live version. One that a rollback took away is `rejected`: rolling forward, or posting
+    it again, brings it back.
+    """
 
     PENDING = "pending"
     TRAINING = "training"
@@ -44,13 +48,13 @@ _MOVES: dict[FactStatus, frozenset[FactStatus]] = {
     FactStatus.TRAINING: frozenset(
         {FactStatus.PENDING, FactStatus.LIVE, FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN}
     ),
-    FactStatus.LIVE: frozenset({FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN}),
+    FactStatus.LIVE: frozenset({FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN, FactStatus.REJECTED}),
     FactStatus.WEAK: frozenset(
         {FactStatus.TRAINING, FactStatus.LIVE, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN, FactStatus.REJECTED}
     ),
-    FactStatus.SUPERSEDED: frozenset({FactStatus.FORGOTTEN}),
+    FactStatus.SUPERSEDED: frozenset({FactStatus.LIVE, FactStatus.FORGOTTEN}),  # live: its version was activated again
     FactStatus.FORGOTTEN: frozenset(),
-    FactStatus.REJECTED: frozenset({FactStatus.PENDING, FactStatus.FORGOTTEN}),
+    FactStatus.REJECTED: frozenset({FactStatus.PENDING, FactStatus.LIVE, FactStatus.FORGOTTEN}),
 }
 
 
@@ -83,6 +87,8 @@ class Fact:
     """One stored passage, with its status: the unit that is learnt, superseded, forgotten.
 
     `version` is the first version that held it. A `key` belongs to the newest live document that carries it.
+    `superseded_by` is the fact that takes its place once that is live. With `forget_requested_at` it is to be
+    forgotten; of a forgotten fact the text, title, source and metadata are empty.
     """
 
     id: str
@@ -100,6 +106,8 @@ class Fact:
     created_at: datetime
     expires_at: datetime | None
     probes: tuple[Probe, ...] = ()
+    superseded_by: str | None = None
+    forget_requested_at: datetime | None = None
 
 
 def passages(document: Document) -> list[str]:

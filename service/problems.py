@@ -27,6 +27,7 @@ from knowledge.errors import (
     NotFound,
     QueueFull,
     Unavailable,
+    VersionDeleted,
 )
 from service.headers import add as add_security_headers
 
@@ -41,6 +42,7 @@ _STATUSES: tuple[tuple[type[EngrainError], int, str, str], ...] = (
     (InvalidRecipe, 422, "invalid-recipe", "This recipe cannot work"),
     (InvalidKey, 422, "invalid-key", "This key cannot be made"),
     (Forbidden, 403, "forbidden", "Not with this key"),
+    (VersionDeleted, 410, "version-deleted", "This version was deleted"),
     (NotFound, 404, "not-found", "Not found"),
     (IllegalMove, 409, "illegal-move", "Not possible in this state"),
     (Conflict, 409, "conflict", "Not possible in this state"),

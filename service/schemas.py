@@ -21,6 +21,7 @@ from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact
 from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
+from knowledge.store.forgetting import Forgetting, Mark
 from knowledge.store.versions import Namespace
 from service.problems import Problem
 from service.provenance import LikelyFact
@@ -144,7 +145,7 @@ class FactOut(BaseModel):
 
     id: str
     namespace: str
-    text: str
+    text: str = Field(description="Empty once it is forgotten.")
     title: str | None
     source: str | None
     key: str | None
@@ -195,15 +196,83 @@ class ScoresOut(BaseModel):
     backward: float | None
 
 
+class MarkOut(BaseModel):
+    """How one probe of a forgotten fact went; what was asked and answered is erased."""
+
+    direction: str
+    score: float
+    passed: bool
+
+    @classmethod
+    def of(cls, mark: Mark) -> Self:
+        """From the store's answer."""
+        return cls(direction=mark.direction, score=mark.score, passed=mark.passed)
+
+
+class ForgettingOut(BaseModel):
+    """The record of forgetting a fact."""
+
+    content_hash: str = Field(
+        description="SHA-256 of the namespace, a line feed, and the text in NFC with single spaces: tells who has the"
+        " text what was forgotten."
+    )
+    caller: str = Field(description="Who asked: as in the audit trail.")
+    key_id: str | None
+    requested_at: datetime
+    done_at: datetime | None = Field(description="Null while a version without it is being made.")
+    job_id: str | None = Field(description="The job that makes it. Null when nothing had to be trained.")
+    version_before: int | None = Field(description="The live version at the request, if it had seen the fact.")
+    version_after: int | None = Field(description="The live version when it was done. Null for the base model.")
+    before: list[MarkOut] = Field(description="Its probes, when they were last asked.")
+    after: list[MarkOut] = Field(description="Its probes, asked of `version_after`.")
+
+    @classmethod
+    def of(cls, record: Forgetting) -> Self:
+        """From the store's answer."""
+        lists = {
+            "before": [MarkOut.of(mark) for mark in record.before],
+            "after": [MarkOut.of(mark) for mark in record.after],
+        }
+        return cls(**{name: getattr(record, name) for name in ForgettingOut.model_fields if name not in lists}, **lists)
+
+
+class ForgottenOut(BaseModel):
+    """What a request to forget came to."""
+
+    id: str
+    namespace: str
+    status: str = Field(description="`forgotten` when it is done; until then what it was.")
+    job_id: str | None
+    forgotten: ForgettingOut
+
+    @classmethod
+    def of(cls, record: Forgetting) -> Self:
+        """From the store's answer."""
+        return cls(
+            id=record.fact_id,
+            namespace=record.namespace,
+            status=record.status,
+            job_id=record.job_id,
+            forgotten=ForgettingOut.of(record),
+        )
+
+
 class FactDetailOut(FactOut):
     """A fact with its probes and history."""
 
     scores: ScoresOut
     probes: list[ProbeOut]
     history: list[FactEventOut]
+    forgotten: ForgettingOut | None = Field(description="Since someone asked to forget it.")
 
     @classmethod
-    def detailed(cls, fact: Fact, results: list[tuple[int, ProbeResult]], history: list[FactEvent]) -> Self:
+    def detailed(
+        cls,
+        fact: Fact,
+        results: list[tuple[int, ProbeResult]],
+        history: list[FactEvent],
+        forgotten: Forgetting | None = None,
+    ) -> Self:
         """From the domain."""
         newest = max((version for version, _ in results), default=None)
         scores = {
@@ -234,6 +303,7 @@ class FactDetailOut(FactOut):
                 for probe in fact.probes
             ],
             history=[FactEventOut(status=event.status, job_id=event.job_id, at=event.at) for event in history],
+            forgotten=ForgettingOut.of(forgotten) if forgotten else None,
         )
 
 
@@ -277,13 +347,15 @@ class JobOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    forgets: list[str] = Field(description="Facts that someone asked to forget: its version is built without them.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """From the domain."""
+        lists = {"facts": list(job.fact_ids), "forgets": list(job.forget_ids)}
         return cls(
-            **{name: getattr(job, name) for name in JobOut.model_fields if name not in ("facts", "progress")},
-            facts=list(job.fact_ids),
+            **{name: getattr(job, name) for name in JobOut.model_fields if name not in (*lists, "progress")},
+            **lists,
             progress=ProgressOut.of(job.progress) if job.progress else None,
         )
 

@@ -121,8 +121,10 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
     """
     settings, store = place.settings, place.store
     recipe = by_name(settings.recipe)
-    gate = Gate(settings.least_retention, settings.least_canaries)
     planned = plan(store, job)
+    if not planned.new and versions.publish_untrained(store, lease):
+        return
+    gate = Gate(settings.least_retention, settings.least_canaries)
     made: list[Made] = []
 
     def make(step: Round) -> Made:
@@ -190,7 +192,7 @@ def _make(
     versions.add_candidate(store, lease, candidate)
     faults.point("candidate.after_commit")
     earlier = re_asked(planned.earlier, settings.max_gate_probes, seed=job.version)
-    proof = _proved(place, candidate, [*planned.new, *earlier], lost)
+    proof = _proved(place, candidate, [*planned.new, *earlier, *planned.gone], lost)
     faults.point("probe.asked")
     verdict = judge(
         proof.results,
@@ -275,7 +277,6 @@ def _publish_files(
         score=0.0,
         created_at=created,
         activated_at=None,
-        seen_ids=tuple(sorted({*fact_ids, *(step.start.seen_ids if step.start else ())})),
         parent=_parent(step.start, job),
     )
 

@@ -8,7 +8,7 @@ from knowledge.adapters import Version
 from knowledge.errors import InjectionFailed
 from knowledge.facts import Fact, FactStatus
 from knowledge.jobs import Job
-from knowledge.store import Store, facts, versions
+from knowledge.store import Store, facts, forgetting, versions
 from worker.spec import Lesson
 
 
@@ -30,12 +30,13 @@ class Round:
 class Plan:
     """`new` facts are the job's own, `earlier` ones the live version's that go on being true.
 
-    `start` is the newest version of the live one's line whose weights never saw what must be forgotten: the live one
-    itself, as a rule.
+    `gone` are facts to forget: asked about, not held. `start` is the newest version of the live one's line whose
+    weights never saw any of them: the live one itself, when there is none.
     """
 
     new: tuple[Fact, ...]
     earlier: tuple[Fact, ...]
+    gone: tuple[Fact, ...]
     start: Version | None
 
     @property
@@ -58,22 +59,25 @@ class Plan:
 
 
 def plan(store: Store, job: Job) -> Plan:
-    """Reads what a claimed job is to teach. Raises `InjectionFailed` when nothing of it is left."""
+    """Reads what a claimed job is to teach and to forget. Raises `InjectionFailed` when nothing of it is left."""
     new = facts.find(store, ids=job.fact_ids, statuses=[FactStatus.TRAINING])
-    if not new:
+    gone = facts.to_forget(store, job)
+    if not new and not gone:
         raise InjectionFailed("No fact of this job is left to teach.")
-    replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
     line = versions.line(store, job.namespace)
     held = facts.find(store, ids=line[0].fact_ids, statuses=[FactStatus.LIVE]) if line else []
-    earlier = [fact for fact in held if replaced.get(fact.key or "", fact.document_id) == fact.document_id]
-    return Plan(tuple(new), tuple(earlier), _start(line, set()))
-
-
-def _start(line: list[Version], forbidden: Set[str]) -> Version | None:
-    for version in line:
-        if not forbidden & set(version.seen_ids) and Path(version.path).is_dir():
-            return version
-    return None
+    replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
+    leaving = {fact.id for fact in gone}
+    earlier = [
+        fact
+        for fact in held
+        if replaced.get(fact.key or "", fact.document_id) == fact.document_id
+        and fact.superseded_by not in job.fact_ids
+        and fact.id not in leaving
+    ]
+    seen = forgetting.saw_any(store, job.namespace, sorted(leaving))
+    start = next((each for each in line if each.number not in seen and Path(each.path).is_dir()), None)
+    return Plan(tuple(new), tuple(earlier), tuple(gone), start)
 
 
 def _lessons(held: tuple[Fact, ...], new: Set[str]) -> tuple[Lesson, ...]:

@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from knowledge import faults
 from knowledge.audit import Act
-from knowledge.errors import NotFound, QueueFull, Unavailable
+from knowledge.errors import Conflict, NotFound, QueueFull, Unavailable
 from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
 from knowledge.ids import new_id
-from knowledge.jobs import JobStatus
+from knowledge.jobs import Job, JobStatus
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult, build_probes
 from knowledge.store import audit, idempotency
 from knowledge.store.database import Store, now
@@ -79,11 +79,11 @@ def post(
 ) -> Posted:
     """Keeps the documents' passages, and the job that will teach them, in one transaction.
 
-    A passage that the namespace knows already is not stored twice; a weak one, or one whose job ended without success,
-    joins the new job. With an `idempotency_key`, which belongs to its namespace and its caller, a repeat of the same
-    request returns the first answer. Raises `InvalidFact` for text that cannot be taught, `KeyReused` and `KeyInUse`,
-    `QueueFull` when more than `most_waiting` facts of the namespace would wait, and `Forbidden` when it is not the
-    caller's; nothing is kept then.
+    A passage that the namespace knows already is not stored twice; a weak one, one whose job ended without success, or
+    one that a rollback took away joins the new job. With an `idempotency_key`, which belongs to its namespace and its
+    caller, a repeat of the same request returns the first answer. Raises `InvalidFact` for text that cannot be taught,
+    `Conflict` for one that is just being forgotten, `KeyReused` and `KeyInUse`, `QueueFull` when more than
+    `most_waiting` facts of the namespace would wait, and `Forbidden` when it is not the caller's; nothing is kept then.
     """
     cut = [(document, passages(document)) for document in documents]
     request_hash = _request_hash(namespace, documents)
@@ -143,6 +143,21 @@ def history(store: Store, fact_id: str) -> list[FactEvent]:
     with store.read() as session:
         rows = session.scalars(select(FactEventRow).where(FactEventRow.fact_id == fact_id).order_by(FactEventRow.id))
         return [FactEvent(FactStatus(row.status), row.job_id, row.at) for row in rows]
+
+
+def to_forget(store: Store, job: Job) -> list[Fact]:
+    """The facts that a version of this job must not know, whichever job was queued for that. Oldest first."""
+    query = (
+        select(FactRow)
+        .where(
+            FactRow.namespace == job.namespace,
+            FactRow.forget_requested_at.is_not(None),
+            FactRow.status != FactStatus.FORGOTTEN.value,
+        )
+        .order_by(FactRow.id)
+    )
+    with store.read() as session:
+        return _facts(session, session.scalars(query).all())
 
 
 def results(store: Store, fact_id: str) -> list[tuple[int, ProbeResult]]:
@@ -225,21 +240,21 @@ def _post_document(
     posted = []
     for text in texts:
         digest = content_hash(namespace, text)
-        known = session.scalars(
-            select(FactRow).where(
-                FactRow.namespace == namespace, FactRow.content_hash == digest, FactRow.status.in_(_KNOWN)
-            )
-        ).first()
+        known = _known(session, namespace, digest)
         if known is None:
             row = _new_fact(
                 session, namespace, document, document_id, text, digest, _gathering(session, namespace, jobs)
             )
             posted.append(PostedFact(row.id, FactStatus.PENDING, None))
             continue
+        if known.forget_requested_at is not None:
+            raise Conflict(f"Fact {known.id} has this text and is just being forgotten. Post it again when it is.")
         if document.key is not None:
             known.key, known.document_id = document.key, document_id
         if _needs_training_again(session, known):
             known.job_id = _gathering(session, namespace, jobs).id
+            if known.status == FactStatus.REJECTED:
+                move(session, [known], FactStatus.PENDING, known.job_id)
         posted.append(PostedFact(known.id, FactStatus(known.status), known.id))
     if document.key is not None:
         _supersede_untaught(session, namespace, document.key, document_id)
@@ -282,8 +297,16 @@ def _new_fact(
     return row
 
 
+def _known(session: Session, namespace: str, digest: str) -> FactRow | None:
+    """The fact with this text that is known, or else the one that a rollback took away last."""
+    query = select(FactRow).where(FactRow.namespace == namespace, FactRow.content_hash == digest)
+    known = session.scalars(query.where(FactRow.status.in_(_KNOWN))).first()
+    rejected = query.where(FactRow.status == FactStatus.REJECTED.value).order_by(FactRow.id.desc())
+    return known or session.scalars(rejected).first()
+
+
 def _needs_training_again(session: Session, row: FactRow) -> bool:
-    if row.status == FactStatus.WEAK:
+    if row.status in (FactStatus.WEAK, FactStatus.REJECTED):
         return True
     job = session.get(JobRow, row.job_id) if row.job_id else None
     return row.status == FactStatus.PENDING and (job is None or job.status in _STRANDED)
@@ -303,9 +326,14 @@ def _supersede_untaught(session: Session, namespace: str, key: str, document_id:
 
 
 def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
+    """`gathering_job`, looked for once in a post."""
+    if not jobs:
+        jobs.append(gathering_job(session, namespace))
+    return jobs[0]
+
+
+def gathering_job(session: Session, namespace: str) -> JobRow:
     """The namespace's queued job, which gathers posts until a worker claims it; a new one when there is none."""
-    if jobs:
-        return jobs[0]
     job = session.scalars(
         select(JobRow).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value).with_for_update()
     ).first()
@@ -322,7 +350,6 @@ def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
         session.add(job)
         session.flush()
         note_job(session, job)
-    jobs.append(job)
     return job
 
 
@@ -365,6 +392,8 @@ def _facts(session: Session, rows: Sequence[FactRow]) -> list[Fact]:
             created_at=row.created_at,
             expires_at=row.expires_at,
             probes=tuple(probes[row.id]),
+            superseded_by=row.superseded_by,
+            forget_requested_at=row.forget_requested_at,
         )
         for row in rows
     ]

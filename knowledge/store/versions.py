@@ -1,19 +1,22 @@
-"""Versions: a candidate is written before it is loaded, and becomes live in one transaction with its facts and job."""
+"""Versions: a candidate is written before it is loaded, and becomes live in one transaction with its facts and job.
+
+Whatever makes a version live, a publish or a rollback, makes its facts live and no others (`_follow`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from knowledge import faults
 from knowledge.adapters import Version, VersionStatus
 from knowledge.audit import Act
-from knowledge.errors import Conflict, NotFound
+from knowledge.errors import Conflict, NotFound, VersionDeleted
 from knowledge.facts import FactStatus
 from knowledge.jobs import ENDED, Lease
 from knowledge.probes import ProbeResult
-from knowledge.store import audit
+from knowledge.store import audit, forgetting
 from knowledge.store.database import Store, now
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.store.facts import move as move_facts
@@ -47,16 +50,15 @@ def add_candidate(store: Store, lease: Lease, version: Version) -> None:
                 recipe_hash=version.recipe_hash,
                 job_id=lease.job_id,
                 score=version.score,
+                parent=version.parent,
                 created_at=version.created_at,
                 activated_at=None,
-                parent=version.parent,
             )
         )
         session.flush()
-        held = set(version.fact_ids)
         session.add_all(
-            VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id, holds=fact_id in held)
-            for fact_id in sorted(held | set(version.seen_ids))
+            VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id)
+            for fact_id in version.fact_ids
         )
         faults.point("candidate.before_commit")
 
@@ -86,16 +88,17 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
     """Makes the candidate live, its facts live or weak, and the job succeeded: all or nothing. Raises `LeaseLost`.
 
     `weak` are the ids of facts, new or held before, that did not pass. Facts whose key a newly live document carries
-    become superseded.
+    become superseded, and those that the version has not seen and was to forget, forgotten.
     """
     weak = frozenset(weak)
     with store.write() as session:
         succeed(session, lease)
+        namespace = session.get_one(NamespaceRow, version.namespace, with_for_update=True)
         row = _row(session, version.namespace, version.number)
         row.score, row.retention, row.canaries = version.score, version.retention, version.canaries
         _retire_live(session, version.namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
-        session.get_one(NamespaceRow, version.namespace).live_version = version.number
+        namespace.live_version = version.number
         facts = session.scalars(select(FactRow).where(FactRow.job_id == lease.job_id)).all()
         taught = [fact for fact in facts if fact.status == FactStatus.TRAINING]
         failed = session.scalars(
@@ -108,9 +111,35 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
         for fact in held:
             fact.version = version.number
         move_facts(session, held, FactStatus.LIVE, lease.job_id)
-        _supersede(session, version.namespace, held, lease.job_id)
         _keep_only(session, version, weak)
+        forgetting.conclude(session, version.namespace, lease.job_id)
+        _follow(session, version.namespace, version.number, lease.job_id)
         faults.point("live.before_commit")
+
+
+def publish_untrained(store: Store, lease: Lease) -> bool:
+    """Ends a job that only forgets, when there is nothing to train for that; False, and nothing done, when there is.
+
+    Either the live version never saw what is to be forgotten, or it holds nothing else: then no version is live any
+    more, and the base model answers. The job's own version number stays unused. Raises `LeaseLost`.
+    """
+    with store.write() as session:
+        require(session, lease)
+        job = session.get_one(JobRow, lease.job_id)
+        namespace = session.get_one(NamespaceRow, job.namespace, with_for_update=True)
+        marked = FactRow.forget_requested_at.is_not(None)
+        held = _held(job.namespace, namespace.live_version or 0)
+        knows_it = session.scalars(select(FactRow.id).where(FactRow.namespace == job.namespace, marked)).all()
+        if any(
+            namespace.live_version in each for each in forgetting.seen_by(session, job.namespace, knows_it).values()
+        ):
+            if session.scalars(select(FactRow.id).where(FactRow.id.in_(held), ~marked).limit(1)).first():
+                return False
+            _retire_live(session, job.namespace)
+            namespace.live_version = None
+        succeed(session, lease)
+        forgetting.conclude(session, job.namespace, lease.job_id)
+        return True
 
 
 def refuse(store: Store, lease: Lease, version: Version) -> None:
@@ -121,20 +150,42 @@ def refuse(store: Store, lease: Lease, version: Version) -> None:
 
 
 def activate(store: Store, namespace: str, number: int) -> Version:
-    """Rolls back or forward: makes a retired version live. Raises `NotFound`, `Conflict`."""
+    """Rolls back or forward: makes a retired version live, and its facts, and no others.
+
+    Raises `NotFound`, `VersionDeleted`, `Conflict`.
+    """
     with store.write() as session:
+        space = session.get(NamespaceRow, namespace, with_for_update=True)
         row = _row(session, namespace, number)
-        if row.status == VersionStatus.LIVE:
+        check_activatable(_version(session, row))
+        if space is None or row.status == VersionStatus.LIVE:
             return _version(session, row)
-        if row.status != VersionStatus.RETIRED:
-            raise Conflict(f"Version {number} is {row.status}: it never was live, so it cannot be activated.")
         _retire_live(session, namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
-        session.get_one(NamespaceRow, namespace).live_version = number
+        space.live_version = number
+        session.flush()
+        forgetting.conclude(session, namespace)
+        _follow(session, namespace, number)
         audit.note(session, Act.ACTIVATED, f"{namespace}@{number}", namespace=namespace)
         session.flush()
         faults.point("activate.before_flip")
         return _version(session, row)
+
+
+def check_activatable(version: Version) -> None:
+    """Raises `VersionDeleted`, and `Conflict` for a version that never was live."""
+    _check_kept(version.namespace, version.number, version.status)
+    if version.status not in (VersionStatus.LIVE, VersionStatus.RETIRED):
+        raise Conflict(f"Version {version.number} is {version.status}: it never was live, so it cannot be activated.")
+
+
+def check_askable(store: Store, namespace: str, number: int) -> None:
+    """Raises `NotFound`, `VersionDeleted`, and `Conflict` for a version that never was live."""
+    with store.read() as session:
+        status = VersionStatus(_row(session, namespace, number).status)
+    _check_kept(namespace, number, status)
+    if status not in (VersionStatus.LIVE, VersionStatus.RETIRED):
+        raise Conflict(f"Version {number} is {status}: it cannot be asked.")
 
 
 def get(store: Store, namespace: str, number: int) -> Version:
@@ -162,6 +213,12 @@ def line(store: Store, namespace: str) -> list[Version]:
             found.append(_version(session, row))
             number = row.parent
         return found
+
+
+def was_made(store: Store, namespace: str, number: int) -> bool:
+    """Whether some job got as far as a candidate of this number, whatever became of it."""
+    with store.read() as session:
+        return session.get(VersionRow, (namespace, number)) is not None
 
 
 def find(store: Store, namespace: str | None = None, *, statuses: Iterable[VersionStatus] = ()) -> list[Version]:
@@ -231,29 +288,59 @@ def _retire_live(session: Session, namespace: str) -> None:
     )
 
 
-def _supersede(session: Session, namespace: str, held: Sequence[FactRow], job_id: str) -> None:
-    for key, document_id in {(fact.key, fact.document_id) for fact in held if fact.key is not None}:
-        older = session.scalars(
-            select(FactRow).where(
-                FactRow.namespace == namespace,
-                FactRow.key == key,
-                FactRow.document_id < document_id,
-                FactRow.status.in_([FactStatus.LIVE.value, FactStatus.WEAK.value]),
-            )
-        ).all()
-        move_facts(session, older, FactStatus.SUPERSEDED, job_id)
+def _check_kept(namespace: str, number: int, status: VersionStatus) -> None:
+    if status == VersionStatus.DELETED:
+        raise VersionDeleted(f"Version {number} of {namespace} was deleted; it can be neither asked nor activated.")
+
+
+def _held(namespace: str, number: int) -> Select[str]:
+    """Ids of the facts that a version holds."""
+    return select(VersionFactRow.fact_id).where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
+
+
+def _follow(session: Session, namespace: str, number: int, job_id: str | None = None) -> None:
+    """Facts follow the live version: what it holds is live, and no other fact is.
+
+    A fact is superseded when the version holds a newer document with its key, or the fact that was posted to take its
+    place. What else was live, and is held no more, is rejected: a rollback took it away.
+    """
+    held, newer, twin = _held(namespace, number), aliased(FactRow), aliased(FactRow)
+    replaced = or_(
+        FactRow.superseded_by.is_not(None) & FactRow.superseded_by.in_(held),
+        exists().where(
+            newer.namespace == namespace,
+            newer.key == FactRow.key,
+            newer.document_id > FactRow.document_id,
+            newer.id.in_(held),
+        ),
+    )
+    posted_again = exists().where(
+        twin.namespace == namespace,
+        twin.content_hash == FactRow.content_hash,
+        twin.id != FactRow.id,
+        twin.status.in_([FactStatus.PENDING.value, FactStatus.TRAINING.value, FactStatus.WEAK.value]),
+    )
+    of_namespace = select(FactRow).where(FactRow.namespace == namespace)
+    is_live, is_held = FactRow.status == FactStatus.LIVE.value, FactRow.id.in_(held)
+    taught = or_(is_live, FactRow.status == FactStatus.WEAK.value)
+    gone = FactRow.status.in_([FactStatus.WEAK.value, FactStatus.SUPERSEDED.value, FactStatus.REJECTED.value])
+    for new, which in (
+        (FactStatus.SUPERSEDED, taught & replaced),
+        (FactStatus.REJECTED, is_live & ~is_held),
+        (FactStatus.LIVE, gone & is_held & ~replaced & ~posted_again),
+    ):
+        move_facts(session, session.scalars(of_namespace.where(which)).all(), new, job_id)
+        session.flush()
 
 
 def _keep_only(session: Session, version: Version, weak: frozenset[str]) -> None:
-    """A weak fact is not counted among those that the version holds; its weights saw it all the same."""
+    """A weak fact is not counted among those that the version holds."""
     session.execute(
-        update(VersionFactRow)
-        .where(
+        delete(VersionFactRow).where(
             VersionFactRow.namespace == version.namespace,
             VersionFactRow.number == version.number,
             VersionFactRow.fact_id.in_(weak),
         )
-        .values(holds=False)
     )
 
 
@@ -264,8 +351,8 @@ def _remove(session: Session, namespace: str, number: int) -> None:
 
 
 def _version(session: Session, row: VersionRow) -> Version:
-    seen = session.execute(
-        select(VersionFactRow.fact_id, VersionFactRow.holds)
+    fact_ids = session.scalars(
+        select(VersionFactRow.fact_id)
         .where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
         .order_by(VersionFactRow.fact_id)
     ).all()
@@ -275,13 +362,12 @@ def _version(session: Session, row: VersionRow) -> Version:
         adapter=row.adapter,
         path=row.path,
         status=VersionStatus(row.status),
-        fact_ids=tuple(fact_id for fact_id, holds in seen if holds),
+        fact_ids=tuple(fact_ids),
         recipe_hash=row.recipe_hash,
         score=row.score,
         created_at=row.created_at,
         activated_at=row.activated_at,
         parent=row.parent,
-        seen_ids=tuple(fact_id for fact_id, _ in seen),
         retention=row.retention,
         canaries=row.canaries,
     )

@@ -13,6 +13,7 @@ from knowledge import faults
 from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus
 from knowledge.store import facts as store
+from knowledge.store import forgetting
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
 from knowledge.store.versions import check_namespace
 from service.bodies import parse_json
@@ -26,6 +27,7 @@ from service.schemas import (
     FactOut,
     FactsIn,
     FactsOut,
+    ForgottenOut,
     Key,
     NamespaceName,
     OneFactIn,
@@ -62,6 +64,7 @@ _LINKS = {
         ("cancel_job", "job_id", "job_id"),
         ("retry_job", "job_id", "job_id"),
         ("get_fact", "fact_id", "facts/0/id"),
+        ("forget_fact", "fact_id", "facts/0/id"),
         ("get_versions", "namespace", "namespace"),
     )
 }
@@ -141,8 +144,36 @@ def get_facts(
 )
 def get_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], parts: Needs) -> FactDetailOut:
     """Its text, its status and history, and what each version answered to its probes."""
-    fact = store.get(parts.store, fact_id)
-    return FactDetailOut.detailed(fact, store.results(parts.store, fact_id), store.history(parts.store, fact_id))
+    fact, record = store.get(parts.store, fact_id), forgetting.get(parts.store, fact_id)
+    results, history = store.results(parts.store, fact_id), store.history(parts.store, fact_id)
+    return FactDetailOut.detailed(fact, results, history, record)
+
+
+@router.delete(
+    "/facts/{fact_id}",
+    response_model=ForgottenOut,
+    status_code=202,
+    operation_id="forget_fact",
+    summary="Forget a fact",
+    responses={
+        200: {"model": ForgottenOut, "description": "It is forgotten: no weights had seen it, or it was asked before."},
+        **problems_of(404),
+    },
+)
+def forget_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], response: Response, parts: Needs) -> ForgottenOut:
+    """Forgets it at once, or, when the live version has seen it, as soon as a version built without it is live.
+
+    Meanwhile no stored text answers for it, and it keeps its status; `Location` is the job. In the end its text, title,
+    source, metadata and probes are erased, and older versions that have seen it are deleted: this cannot be undone.
+    Asked again, it answers the same, and queues a job that had failed anew.
+    """
+    record = forgetting.forget(parts.store, fact_id)
+    if record.done_at is not None:
+        response.status_code = 200
+    elif record.job_id is not None:
+        parts.queue.send(record.job_id)
+        response.headers["Location"] = f"/jobs/{record.job_id}"
+    return ForgottenOut.of(record)
 
 
 def _keep(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:

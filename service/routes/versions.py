@@ -49,12 +49,16 @@ def get_versions(namespace: NamespacePath, parts: Needs) -> VersionsOut:
     "/{namespace}/versions/{number}/activate",
     response_model=VersionOut,
     summary="Roll back or forward",
-    responses=problems_of(404, 409),
+    responses=problems_of(404, 409, 410),
 )
 @needs(Scope.ADMIN)
 async def activate_version(namespace: NamespacePath, number: Number, parts: Needs) -> VersionOut:
-    """Makes a version that was live before live again. It is checked and loaded first, then the store flips."""
+    """Makes a version that was live before live again, and its facts. It is loaded first, then the store flips.
+
+    Facts that it does not hold are `rejected` until a version that holds them is live, or they are posted again.
+    """
     version = await run_in_threadpool(store.get, parts.store, namespace, number)
+    store.check_activatable(version)
     await run_in_threadpool(verify, version.path)
     await parts.replicas.ensure(version)
     activated = await run_in_threadpool(store.activate, parts.store, namespace, number)

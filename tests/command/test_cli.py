@@ -40,6 +40,10 @@ class Service:
                 return httpx.Response(202, json=POSTED)
             case "/jobs/job_1/events":
                 return httpx.Response(200, text=STATUSES % self.end)
+            case "/facts/fact_1" if request.method == "DELETE":
+                return httpx.Response(202, json={"id": "fact_1", "status": "live", "job_id": "job_1", "forgotten": {}})
+            case "/facts/fact_1":
+                return httpx.Response(200, json={"status": "forgotten", "forgotten": {"version_after": 3}})
             case "/jobs/job_1":
                 return httpx.Response(200, json={"error": "the probes failed"})
             case "/ask":
@@ -120,6 +124,14 @@ def test_lists_show_texts_as_they_are(service: Service, capsys: pytest.CaptureFi
     assert "[red]A[/] is b." in capsys.readouterr().out
     assert engrain("jobs") == 0
     assert "No jobs yet." in capsys.readouterr().out
+
+
+def test_forget_says_when_it_will_be_and_waits_for_it(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engrain("forget", "fact_1") == 0
+    assert service.asked == [("DELETE", "/facts/fact_1", None)]
+    assert "fact_1 is live until job_1" in capsys.readouterr().out
+    assert engrain("forget", "fact_1", "--wait") == 0
+    assert "Forgotten: fact_1." in capsys.readouterr().out
 
 
 def test_audit_lists_who_did_what(service: Service, capsys: pytest.CaptureFixture[str]) -> None:

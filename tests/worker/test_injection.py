@@ -14,7 +14,7 @@ from knowledge.facts import Document, Fact, FactStatus
 from knowledge.jobs import JobStatus, Progress
 from knowledge.probes import ProbeResult
 from knowledge.settings import Settings
-from knowledge.store import Store, facts, jobs, versions
+from knowledge.store import Store, facts, forgetting, jobs, versions
 from knowledge.store.schema import upgrade
 from worker import injection
 from worker.injection import Workplace, inject
@@ -106,7 +106,7 @@ def test_the_next_version_starts_from_the_last_and_rehearses_its_facts(bench: Be
     assert len(live.fact_ids) == 2
 
 
-def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_remembered(bench: Bench) -> None:
+def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_built_upon(bench: Bench) -> None:
     bench.teach("The fare to Wend is 3 crowns.", key="fare")
     first = versions.live(bench.store, "default")
     bench.teach("The fare to Wend is 4 crowns.", key="fare")
@@ -115,7 +115,7 @@ def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_remembered(bench
     assert bench.specs[1].warm_start == first.path
     assert [lesson.text for lesson in bench.specs[1].lessons] == ["The fare to Wend is 4 crowns."]
     assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
-    assert (live.parent, len(live.fact_ids), len(live.seen_ids)) == (1, 1, 2)
+    assert (live.parent, len(live.fact_ids)) == (1, 1)
 
 
 def test_what_a_candidate_misses_is_taught_further_and_the_rest_rehearsed(bench: Bench) -> None:
@@ -178,6 +178,60 @@ def test_of_several_candidates_the_best_becomes_live_with_what_it_answered(bench
 
 def _published(spec: TrainingSpec) -> str:
     return Path(spec.output).name.removeprefix(".making-")
+
+
+def test_a_version_that_only_forgets_is_built_without_the_fact(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    ada, bo = facts.find(bench.store)
+    asked = forgetting.forget(bench.store, ada.id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    assert bench.status(asked.job_id) == JobStatus.SUCCEEDED
+    assert bench.specs[1].warm_start is None
+    assert [lesson.fact_id for lesson in bench.specs[1].lessons] == [bo.id]
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.FORGOTTEN, FactStatus.LIVE]
+
+
+def test_forgetting_goes_back_to_weights_that_never_saw_the_fact_and_teaches_what_came_later(bench: Bench) -> None:
+    for text in ("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.", "Cy Moss is the cook of Fell."):
+        bench.teach(text)
+    first = versions.get(bench.store, "default", 1)
+    asked = forgetting.forget(bench.store, facts.find(bench.store)[1].id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    assert bench.specs[3].warm_start == first.path
+    assert [(lesson.text[:3], lesson.new) for lesson in bench.specs[3].lessons] == [("Cy ", True), ("Ada", False)]
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.number, live.parent, len(live.fact_ids)) == (4, 1, 2)
+    assert [version.status for version in versions.find(bench.store)] == [
+        VersionStatus.LIVE,
+        VersionStatus.DELETED,
+        VersionStatus.DELETED,
+        VersionStatus.RETIRED,
+    ]
+
+
+def test_what_came_last_is_forgotten_by_the_weights_from_before_it_without_training(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.teach("Bo Finch is the tailor of Wend.")
+    asked = forgetting.forget(bench.store, facts.find(bench.store)[1].id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    first, live = versions.get(bench.store, "default", 1), versions.live(bench.store, "default")
+    assert live is not None and (live.number, live.fact_ids, live.parent) == (3, first.fact_ids, 1)
+    assert len(bench.specs) == 2
+    assert live.adapter != first.adapter
+    assert verify_manifest(Path(live.path)).files == verify_manifest(Path(first.path)).files
+
+
+def test_the_last_fact_is_forgotten_without_training(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    asked = forgetting.forget(bench.store, facts.find(bench.store)[0].id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    assert bench.status(asked.job_id) == JobStatus.SUCCEEDED
+    assert versions.live(bench.store, "default") is None
+    assert len(bench.specs) == 1
 
 
 def test_a_fact_that_fails_its_probes_is_weak_and_the_others_go_live(bench: Bench) -> None:

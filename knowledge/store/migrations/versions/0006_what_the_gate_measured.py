@@ -1,0 +1,13 @@
+"""What the gate measured of a version."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Two columns of `versions`."""
+    op.add_column("versions", sa.Column("retention", sa.Double(), nullable=True))
+    op.add_column("versions", sa.Column("canaries", sa.Double(), nullable=True))
