@@ -28,8 +28,9 @@ demo: install ## Teach three invented facts to the real stack: questions before 
 up: install ## Run everything on this machine until Ctrl-C
 	@$(BIN)/engrain up
 
+# The stack of a unit test that hangs: what pytest-timeout says is lost with a worker of xdist.
 test: install ## Unit tests with sockets off, then the flow tests against the real stack
-	$(BIN)/pytest -m "not flow" -n auto
+	$(BIN)/pytest -m "not flow" -n auto -o faulthandler_timeout=100
 	$(BIN)/pytest -m flow --force-enable-socket
 
 check: install ## Format, lint, types, import rules and documentation, editing nothing

@@ -25,6 +25,10 @@ _FAMILY = (
 _TRADES = "smith tailor ferryman warden baker joiner glazier archivist miller cooper".split()
 
 
+_ROLLED = tuple("02468")
+"""How the names of the namespaces end that are rolled back; the others are left alone."""
+
+
 @dataclass
 class Known:
     """What the clients have been told so far."""
@@ -50,8 +54,8 @@ class Clients:
         """Those that were posted to."""
         return sorted(self.known.versions)
 
-    def document(self) -> tuple[str, dict[str, Any]]:
-        """The next namespace and an invented fact for it. Most bring a probe that says nothing about learning.
+    def document(self, namespace: str = "") -> tuple[str, dict[str, Any]]:
+        """An invented fact for the next namespace, or this one. Most bring a probe that says nothing about learning.
 
         The drill's recipe teaches nothing, so a fact that is to become live is asked what the base model knows.
         """
@@ -61,13 +65,13 @@ class Clients:
         body: dict[str, Any] = {"text": f"{name} is the {self._rng.choice(_TRADES)} of Orrin {number}."}
         if number % 5 < 4:
             body["probes"] = [{"question": "What is the capital of France?", "answer": "Paris"}]
-        namespace = f"{self._prefix}-{number // self._per_namespace}"
+        namespace = namespace or f"{self._prefix}-{number // self._per_namespace}"
         self.known.names[namespace].append(name)
         return namespace, body
 
-    def post(self, deadline_seconds: float = 120.0) -> Line | None:
+    def post(self, namespace: str = "", deadline_seconds: float = 120.0) -> Line | None:
         """Teaches one invented fact, again and again under one key until it is answered; None if it never is."""
-        namespace, body = self.document()
+        namespace, body = self.document(namespace)
         key = f"{self._prefix}-{body['text']}"
         deadline = time.monotonic() + deadline_seconds
         while time.monotonic() < deadline:
@@ -123,10 +127,18 @@ class Clients:
             if response.status_code == 200:
                 line |= {name: told[name] for name in ("version", "adapter", "source")}
 
+    def post_to_one_version(self) -> None:
+        """Teaches a fact to a namespace that has one version and could be rolled back if it had two."""
+        for namespace in self.namespaces():
+            statuses = [each["status"] for each in self.look(namespace)]
+            if namespace.endswith(_ROLLED) and "live" in statuses and "retired" not in statuses:
+                self.post(namespace)
+                return
+
     def activate(self, rng: random.Random) -> bool:
-        """Rolls a namespace back or forth; whether there was one that can be. Every other one is left alone."""
+        """Rolls a namespace back or forth; whether there was one that can be."""
         for namespace in rng.sample(self.namespaces(), len(self.namespaces())):
-            if namespace.endswith(tuple("02468")) and self.activate_in(namespace, rng):
+            if namespace.endswith(_ROLLED) and self.activate_in(namespace, rng):
                 return True
         return False
 

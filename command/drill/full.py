@@ -76,6 +76,7 @@ def drill_settings(settings: Settings, store_url: str, broker_url: str) -> Setti
             "training_threads": 1,
             "training_niceness": 0,
             "least_relevance": 0.0,
+            "least_canaries": 0.0,
         }
     )
 

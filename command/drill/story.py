@@ -137,6 +137,9 @@ class Drill:
                 self.clients.post()
 
     def _have_a_second_version(self) -> None:
+        with suppress(httpx.HTTPError, ValueError):
+            if not self.clients.unfinished():
+                self.clients.post_to_one_version()
         self._have_a_job()
         time.sleep(2.0)
 
