@@ -82,7 +82,8 @@ class Settings(BaseSettings):
         0.95,
         ge=0,
         le=1,
-        description="Share of the general questions which the base model answers that a version must still answer.",
+        description="Share of the general questions which the base model answers that a version must still answer to"
+        " become live. 0: they are not asked.",
     )
     max_gate_probes: int = Field(
         400, ge=0, description="Most probes of earlier facts asked before a publish; of more, a random sample is."

@@ -307,9 +307,15 @@ def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: th
 
 async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -> Proof:
     replicas = Replicas(settings.replicas)
-    folder, base_model = settings.adapters_folder, settings.base_model_folder
     try:
-        return await prove(replicas, candidate, held, folder=folder, base_model=base_model)
+        return await prove(
+            replicas,
+            candidate,
+            held,
+            folder=settings.adapters_folder,
+            base_model=settings.base_model_folder,
+            with_canaries=settings.least_canaries > 0,
+        )
     finally:
         await replicas.close()
 

@@ -27,9 +27,15 @@ class Proof:
 
 
 async def prove(
-    replicas: Replicas, candidate: Version, held: Sequence[Fact], *, folder: Path, base_model: str
+    replicas: Replicas,
+    candidate: Version,
+    held: Sequence[Fact],
+    *,
+    folder: Path,
+    base_model: str,
+    with_canaries: bool = True,
 ) -> Proof:
-    """Loads the candidate on every replica and asks every probe of every fact, and the canaries.
+    """Loads the candidate on every replica and asks every probe of every fact, and the canaries if they are wanted.
 
     What the base model knows of the canaries is kept in `folder`, and asked once for each `base_model`. Raises
     `Unavailable` when the server does not answer, `InjectionFailed` when the adapter changes nothing.
@@ -50,7 +56,7 @@ async def prove(
     async def right(canary: Canary, version: Version | None) -> bool:
         return canary.is_right(await answer(canary.question, version, CANARY_TOKENS))
 
-    known = canaries.kept(folder, base_model)
+    known = canaries.kept(folder, base_model) if with_canaries else ()
     if known is None:
         rights = await asyncio.gather(*(right(canary, None) for canary in CANARIES))
         known = tuple(canary for canary, is_right in zip(CANARIES, rights, strict=True) if is_right)
