@@ -11,6 +11,7 @@
     │   └── VersionDeleted                 the version was there, and its files are not any more; final
     ├── Conflict           (RuntimeError)  the thing exists but is in a state that does not allow this
     │   ├── IllegalMove                    a status change that the transition table does not have
+    │   ├── Contradiction                  a posted text says otherwise than a known one, and not which shall hold
     │   └── KeyInUse                       a request with this Idempotency-Key is still running; try again later
     ├── LeaseLost          (RuntimeError)  another worker holds the job now; the holder must stop writing
     ├── InjectionFailed    (RuntimeError)  training ran and did not give an adapter worth publishing; final
@@ -68,6 +69,21 @@ class Conflict(EngrainError, RuntimeError):
 
 class IllegalMove(Conflict):
     """A status change that the transition table does not have."""
+
+
+class Contradiction(Conflict):
+    """A posted text says otherwise than a known one, and the request does not say which shall hold.
+
+    Each of `conflicts` has the posted text and its answer, the known fact's id (None when it came with the same
+    request), text and answer, and the question that both answer.
+    """
+
+    def __init__(self, message: str, conflicts: tuple[dict[str, str | None], ...] = ()) -> None:
+        super().__init__(message, conflicts)
+        self.conflicts = conflicts
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class KeyInUse(Conflict):

@@ -58,6 +58,14 @@ _MOVES: dict[FactStatus, frozenset[FactStatus]] = {
 }
 
 
+class OnConflict(StrEnum):
+    """What becomes of a document that contradicts a known fact: refused, put in its place, or stored beside it."""
+
+    REJECT = "reject"
+    SUPERSEDE = "supersede"
+    KEEP_BOTH = "keep_both"
+
+
 def check_fact_move(old: FactStatus, new: FactStatus) -> None:
     """Raises `IllegalMove` unless the transition table has `old` → `new`."""
     if new not in _MOVES[old]:
@@ -71,7 +79,10 @@ def fact_statuses_before(new: FactStatus) -> frozenset[FactStatus]:
 
 @dataclass(frozen=True)
 class Document:
-    """What a client posts. `text` is unlimited here; the service limits its size."""
+    """What a client posts. `text` is unlimited here; the service limits its size.
+
+    Without `on_conflict`, what contradicts a known fact is refused, and a `key` supersedes its former document.
+    """
 
     text: str
     title: str | None = None
@@ -80,6 +91,7 @@ class Document:
     metadata: dict[str, object] = field(default_factory=dict)
     expires_at: datetime | None = None
     probes: tuple[Probe, ...] = ()
+    on_conflict: OnConflict | None = None
 
 
 @dataclass(frozen=True)

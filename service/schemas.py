@@ -1,5 +1,6 @@
 """Request and response shapes of the HTTP contract; to and from the domain."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from pydantic.config import JsonDict
 
 from inference.answer import Answer
 from knowledge.adapters import Version
-from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact
+from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact, OnConflict
 from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
@@ -86,8 +87,13 @@ class DocumentIn(Request):
     source: ShortText | None = Field(None, description="Where the text comes from, for example a URL.")
     key: Key | None = Field(None, description="Identity over time: a later document with this key supersedes it.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    expires_at: Moment | None = None
+    expires_at: Moment | None = Field(None, description="When to forget it.")
     probes: list[ProbeIn] = Field(default_factory=list, max_length=50)
+    on_conflict: OnConflict | None = Field(
+        None,
+        description="What to do when a known fact says otherwise: `reject` the request (so it is without this field,"
+        " except that a `key` supersedes its former document), let this one `supersede` it, or `keep_both`.",
+    )
 
     def to_domain(self) -> Document:
         """The domain form."""
@@ -98,6 +104,7 @@ class DocumentIn(Request):
             key=self.key,
             metadata=dict(self.metadata),
             expires_at=self.expires_at,
+            on_conflict=self.on_conflict,
             probes=tuple(
                 Probe(probe.question, probe.answer, probe.direction, ProbeOrigin.CLIENT) for probe in self.probes
             ),
@@ -109,6 +116,12 @@ class FactsIn(Request):
 
     documents: list[DocumentIn] = Field(min_length=1)
     namespace: NamespaceName = DEFAULT_NAMESPACE
+    on_conflict: OnConflict | None = Field(None, description="For the documents that do not say it themselves.")
+
+    def to_domain(self) -> list[Document]:
+        """The domain form."""
+        found = [document.to_domain() for document in self.documents]
+        return [replace(each, on_conflict=each.on_conflict or self.on_conflict) for each in found]
 
 
 class OneFactIn(DocumentIn):

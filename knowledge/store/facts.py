@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from knowledge import faults
 from knowledge.audit import Act
-from knowledge.errors import Conflict, NotFound, QueueFull, Unavailable
-from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
+from knowledge.errors import Conflict, Contradiction, InvalidFact, NotFound, QueueFull, Unavailable
+from knowledge.facts import Document, Fact, FactStatus, OnConflict, check_fact_move, content_hash, passages
 from knowledge.ids import new_id
 from knowledge.jobs import Job, JobStatus
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult, build_probes
 from knowledge.store import audit, idempotency
+from knowledge.store.conflicts import KNOWN, Clash, clashes, keep_claims
 from knowledge.store.database import Store, now
 from knowledge.store.events import note_fact, note_job
 from knowledge.store.tables import (
@@ -32,7 +33,8 @@ from knowledge.store.tables import (
 
 DEFAULT_NAMESPACE = "default"
 _RACES = 20
-_KNOWN = [status.value for status in FactStatus if status not in ("superseded", "forgotten", "rejected")]
+MOST_CONFLICTS = 20
+"""Told of one request."""
 _STRANDED = [JobStatus.FAILED.value, JobStatus.CANCELLED.value, JobStatus.DEAD.value]
 
 
@@ -82,8 +84,9 @@ def post(
     A passage that the namespace knows already is not stored twice; a weak one, one whose job ended without success, or
     one that a rollback took away joins the new job. With an `idempotency_key`, which belongs to its namespace and its
     caller, a repeat of the same request returns the first answer. Raises `InvalidFact` for text that cannot be taught,
-    `Conflict` for one that is just being forgotten, `KeyReused` and `KeyInUse`, `QueueFull` when more than
-    `most_waiting` facts of the namespace would wait, and `Forbidden` when it is not the caller's; nothing is kept then.
+    `Contradiction` for what says otherwise than a known fact, `Conflict` for what is just being forgotten, `KeyReused`
+    and `KeyInUse`, `QueueFull` when more than `most_waiting` facts of the namespace would wait, and `Forbidden` when it
+    is not the caller's; nothing is kept then.
     """
     cut = [(document, passages(document)) for document in documents]
     request_hash = _request_hash(namespace, documents)
@@ -200,7 +203,12 @@ def probe_from(row: ProbeRow) -> Probe:
 def _post(session: Session, namespace: str, cut: list[tuple[Document, list[str]]]) -> Posted:
     _namespace(session, namespace)
     jobs: list[JobRow] = []  # none until something needs training
-    posted = [fact for document, texts in cut for fact in _post_document(session, namespace, document, texts, jobs)]
+    refused: list[tuple[str, Clash]] = []
+    posted = [
+        fact for document, texts in cut for fact in _post_document(session, namespace, document, texts, jobs, refused)
+    ]
+    if refused:
+        raise _contradiction(refused, {fact.id for fact in posted if fact.duplicate_of is None})
     rows = session.scalars(select(FactRow).where(FactRow.id.in_([fact.id for fact in posted]))).all()
     pending = {row.job_id for row in rows if row.status != FactStatus.LIVE}
     job = (
@@ -234,8 +242,16 @@ def _note_taught(session: Session, posted: Posted, documents: Sequence[Document]
 
 
 def _post_document(
-    session: Session, namespace: str, document: Document, texts: list[str], jobs: list[JobRow]
+    session: Session,
+    namespace: str,
+    document: Document,
+    texts: list[str],
+    jobs: list[JobRow],
+    refused: list[tuple[str, Clash]],
 ) -> list[PostedFact]:
+    """Adds to `jobs` the job that is needed, and to `refused` what contradicts known facts."""
+    if document.expires_at is not None and document.expires_at <= now():
+        raise InvalidFact(f"`expires_at` has passed: {document.expires_at.isoformat()}.")
     document_id = new_id("doc")
     posted = []
     for text in texts:
@@ -245,8 +261,11 @@ def _post_document(
             row = _new_fact(
                 session, namespace, document, document_id, text, digest, _gathering(session, namespace, jobs)
             )
+            keep_claims(session, row, document)
+            refused += _resolve(session, row, document)
             posted.append(PostedFact(row.id, FactStatus.PENDING, None))
             continue
+        known.expires_at = document.expires_at
         if known.forget_requested_at is not None:
             raise Conflict(f"Fact {known.id} has this text and is just being forgotten. Post it again when it is.")
         if document.key is not None:
@@ -255,11 +274,45 @@ def _post_document(
             known.job_id = _gathering(session, namespace, jobs).id
             if known.status == FactStatus.REJECTED:
                 move(session, [known], FactStatus.PENDING, known.job_id)
+                refused += _resolve(session, known, document)
         posted.append(PostedFact(known.id, FactStatus(known.status), known.id))
     if document.key is not None:
         _supersede_untaught(session, namespace, document.key, document_id)
     session.flush()
     return posted
+
+
+def _resolve(session: Session, row: FactRow, document: Document) -> list[tuple[str, Clash]]:
+    """Does with what contradicts the fact as its document says; what is to be refused comes back."""
+    if document.on_conflict == OnConflict.KEEP_BOTH:
+        return []
+    found = clashes(session, row, document)
+    if document.on_conflict != OnConflict.SUPERSEDE:
+        return [(row.text, clash) for clash in found]
+    for clash in found:
+        clash.known.superseded_by = row.id
+    move(session, [clash.known for clash in found if clash.known.status == FactStatus.PENDING], FactStatus.SUPERSEDED)
+    return []
+
+
+def _contradiction(refused: Sequence[tuple[str, Clash]], new: set[str]) -> Contradiction:
+    text, first = refused[0]
+    where = "of the same request" if first.known.id in new else first.known.id
+    return Contradiction(
+        f"“{text}” contradicts fact {where}, “{first.known.text}”. Post it with `on_conflict`: `supersede` puts it in"
+        " the other's place, `keep_both` stores both.",
+        tuple(
+            {
+                "text": text,
+                "answer": clash.answer,
+                "question": clash.question,
+                "known_id": None if clash.known.id in new else clash.known.id,
+                "known_text": clash.known.text,
+                "known_answer": clash.known_answer,
+            }
+            for text, clash in refused[:MOST_CONFLICTS]
+        ),
+    )
 
 
 def _new_fact(
@@ -300,7 +353,7 @@ def _new_fact(
 def _known(session: Session, namespace: str, digest: str) -> FactRow | None:
     """The fact with this text that is known, or else the one that a rollback took away last."""
     query = select(FactRow).where(FactRow.namespace == namespace, FactRow.content_hash == digest)
-    known = session.scalars(query.where(FactRow.status.in_(_KNOWN))).first()
+    known = session.scalars(query.where(FactRow.status.in_(KNOWN))).first()
     rejected = query.where(FactRow.status == FactStatus.REJECTED.value).order_by(FactRow.id.desc())
     return known or session.scalars(rejected).first()
 

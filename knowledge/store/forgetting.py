@@ -36,6 +36,9 @@ from knowledge.store.tables import (
     VersionRow,
 )
 
+MOST_AT_ONCE = 500
+"""Expired facts in one round, so that a process that is asked to end need not wait for thousands of transactions."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -86,6 +89,25 @@ def forget(store: Store, fact_id: str) -> Forgetting:
             asked.job_id = gathering_job(session, row.namespace).id
             session.flush()
         return _forgetting(session, row, asked)
+
+
+def forget_expired(store: Store) -> int:
+    """Asks to forget the facts whose `expires_at` has passed, at most `MOST_AT_ONCE` of them; returns their number."""
+    query = (
+        select(FactRow.id)
+        .where(
+            FactRow.expires_at <= now(),
+            FactRow.forget_requested_at.is_(None),
+            FactRow.status != FactStatus.FORGOTTEN.value,
+        )
+        .order_by(FactRow.expires_at)
+        .limit(MOST_AT_ONCE)
+    )
+    with store.read() as session:
+        expired = session.scalars(query).all()
+    for fact_id in expired:
+        forget(store, fact_id)
+    return len(expired)
 
 
 def get(store: Store, fact_id: str) -> Forgetting | None:
@@ -193,6 +215,7 @@ def _erase(session: Session, rows: Sequence[FactRow], job_id: str | None) -> Non
         update(ProbeResultRow).where(ProbeResultRow.probe_id.in_(probes)).values(answered=""),
         update(ProbeRow).where(ProbeRow.fact_id.in_(ids)).values(question="", answer=""),
         delete(ClaimRow).where(ClaimRow.fact_id.in_(ids)),
+        update(FactRow).where(FactRow.superseded_by.in_(ids)).values(superseded_by=None),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})
 

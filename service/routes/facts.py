@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from knowledge import faults
 from knowledge.errors import InvalidFact
-from knowledge.facts import Document, FactStatus
+from knowledge.facts import Document, FactStatus, OnConflict
 from knowledge.store import facts as store
 from knowledge.store import forgetting
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
@@ -90,15 +90,17 @@ async def post_facts(
     title: Annotated[ShortText | None, Query(description="For bodies that are not JSON.")] = None,
     source: Annotated[ShortText | None, Query(description="For bodies that are not JSON.")] = None,
     key: Annotated[Key | None, Query(description="For bodies that are not JSON.")] = None,
+    on_conflict: Annotated[OnConflict | None, Query(description="For bodies that are not JSON.")] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> PostedOut:
     """Keeps the documents and queues the job that teaches them: once this answers 202 they are not lost.
 
-    The answer's `version` is the version that will hold them; `Location` is the job.
+    The answer's `version` is the version that will hold them; `Location` is the job. When a text says otherwise than a
+    known one, nothing is kept, and the problem `contradiction` has both; `on_conflict` says what to do instead.
     """
 
     def plain(text: str, name: str | None = None) -> Document:
-        return Document(text=text, title=title, source=source or name, key=key)
+        return Document(text=text, title=title, source=source or name, key=key, on_conflict=on_conflict)
 
     name, documents = await _read(request, plain, namespace)
     if len(documents) > parts.settings.max_documents:
@@ -213,7 +215,7 @@ def _read_json(text: str) -> tuple[str, list[Document]]:
     try:
         if isinstance(data, dict) and "documents" in data:
             many = FactsIn.model_validate(data)
-            return many.namespace, [document.to_domain() for document in many.documents]
+            return many.namespace, many.to_domain()
         one = OneFactIn.model_validate(data)
         return one.namespace, [one.to_domain()]
     except ValidationError as error:
