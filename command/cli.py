@@ -125,6 +125,44 @@ def versions(namespace: Namespace = "default", url: Url = "", json_: Json = Fals
 
 
 @app.command()
+def activate(
+    number: Annotated[int, typer.Argument(min=1, help="The version to make live.")],
+    namespace: Namespace = "default",
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Roll back or forward to a version."""
+    sys.exit(_talk(url, json_).activate(number, namespace))
+
+
+@app.command()
+def diff(
+    before: Annotated[int, typer.Argument(min=1, help="A version.")],
+    after: Annotated[int, typer.Argument(min=1, help="Another version.")],
+    namespace: Namespace = "default",
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Show what differs between two versions."""
+    sys.exit(_talk(url, json_).diff(before, after, namespace))
+
+
+@app.command()
+def bisect(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    expect: Annotated[str, typer.Option(help="Words that a right answer holds, all of them, whatever the case.")],
+    namespace: Namespace = "default",
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Ask every kept version, not only as many as needed.")
+    ] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Find the version where an answer broke."""
+    sys.exit(_talk(url, json_).bisect(question, expect, namespace, linear=linear))
+
+
+@app.command()
 def audit(namespace: AnyNamespace = None, url: Url = "", json_: Json = False) -> None:
     """List who did what, newest first."""
     sys.exit(_talk(url, json_).audit(namespace))

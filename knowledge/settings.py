@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         0.9, ge=0, le=1, description="Share of the earlier facts asked that a version must still know to become live."
     )
     least_canaries: float = Field(
-        0.95,
+        0.75,
         ge=0,
         le=1,
         description="Share of the general questions which the base model answers that a version must still answer to"
@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     )
     max_rebuilt_facts: int = Field(
         200, ge=0, description="Most facts for which a version that fails the gate is built anew from the base model."
+    )
+    keep_versions: int = Field(
+        20, ge=0, description="Retired versions of a namespace that are kept, to be asked or activated; older ones go."
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="How long a worker may be silent before its job is given to another."

@@ -17,13 +17,11 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from inference.answer import Answer
-from knowledge.adapters import Version
 from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact, OnConflict
 from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
 from knowledge.store.forgetting import Forgetting, Mark
-from knowledge.store.versions import Namespace
 from service.problems import Problem
 from service.provenance import LikelyFact
 
@@ -377,66 +375,6 @@ class JobsOut(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobOut]
-
-
-class VersionOut(BaseModel):
-    """A version of a namespace."""
-
-    namespace: str
-    version: int
-    status: str
-    adapter: str
-    facts: list[str]
-    recipe_hash: str
-    score: float = Field(description="Share of probes passed through the live server, 0..1.")
-    created_at: datetime
-    activated_at: datetime | None
-
-    @classmethod
-    def of(cls, version: Version) -> Self:
-        """From the domain. The path of the files is nobody's business."""
-        return cls(
-            namespace=version.namespace,
-            version=version.number,
-            status=version.status,
-            adapter=version.adapter,
-            facts=list(version.fact_ids),
-            recipe_hash=version.recipe_hash,
-            score=version.score,
-            created_at=version.created_at,
-            activated_at=version.activated_at,
-        )
-
-
-class VersionsOut(BaseModel):
-    """Versions, newest first."""
-
-    namespace: str
-    live_version: int | None
-    versions: list[VersionOut]
-
-
-class NamespaceOut(BaseModel):
-    """A namespace with its numbers of facts by status."""
-
-    name: str
-    live_version: int | None
-    facts: dict[str, int]
-
-    @classmethod
-    def of(cls, namespace: Namespace) -> Self:
-        """From the domain."""
-        return cls(
-            name=namespace.name,
-            live_version=namespace.live_version,
-            facts={status.value: number for status, number in namespace.facts.items()},
-        )
-
-
-class NamespacesOut(BaseModel):
-    """All namespaces."""
-
-    namespaces: list[NamespaceOut]
 
 
 _ASK_RULES: JsonDict = {

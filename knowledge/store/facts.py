@@ -172,10 +172,7 @@ def results(store: Store, fact_id: str) -> list[tuple[int, ProbeResult]]:
         .order_by(ProbeResultRow.id)
     )
     with store.read() as session:
-        return [
-            (result.version, ProbeResult(probe_from(row), result.answered, result.score, result.passed))
-            for row, result in session.execute(query)
-        ]
+        return [(result.version, probe_result_from(row, result)) for row, result in session.execute(query)]
 
 
 def counts(store: Store) -> dict[tuple[str, str], int]:
@@ -198,6 +195,11 @@ def move(session: Session, rows: Iterable[FactRow], new: FactStatus, job_id: str
 def probe_from(row: ProbeRow) -> Probe:
     """The domain form of a row."""
     return Probe(row.question, row.answer, Direction(row.direction), ProbeOrigin(row.origin))
+
+
+def probe_result_from(row: ProbeRow, result: ProbeResultRow) -> ProbeResult:
+    """The domain form of a probe with one of its answers."""
+    return ProbeResult(probe_from(row), result.answered, result.score, result.passed)
 
 
 def _post(session: Session, namespace: str, cut: list[tuple[Document, list[str]]]) -> Posted:

@@ -5,6 +5,8 @@ Whatever makes a version live, a publish or a rollback, makes its facts live and
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 
 from sqlalchemy import Select, delete, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
@@ -14,7 +16,7 @@ from knowledge.adapters import Version, VersionStatus
 from knowledge.audit import Act
 from knowledge.errors import Conflict, NotFound, VersionDeleted
 from knowledge.facts import FactStatus
-from knowledge.jobs import ENDED, Lease
+from knowledge.jobs import ENDED, RUNNING, Lease
 from knowledge.probes import ProbeResult
 from knowledge.store import audit, forgetting
 from knowledge.store.database import Store, now
@@ -248,6 +250,35 @@ def namespaces(store: Store) -> list[Namespace]:
             counts = {status: statuses.count(status.value) for status in FactStatus if status.value in statuses}
             found.append(Namespace(row.name, row.live_version, counts))
         return found
+
+
+def delete_old(store: Store, *, keep: int) -> list[Version]:
+    """Of each namespace's retired versions all but the `keep` newest become `deleted`; returns those.
+
+    A namespace is left alone while a job of it runs: the job may have begun with one of them.
+    """
+    busy = select(JobRow.namespace).where(JobRow.status.in_([status.value for status in RUNNING]))
+    query = (
+        select(VersionRow)
+        .where(VersionRow.status == VersionStatus.RETIRED.value, VersionRow.namespace.not_in(busy))
+        .order_by(VersionRow.namespace, VersionRow.number.desc())
+    )
+    with store.write() as session:
+        of_namespace = groupby(session.scalars(query).all(), key=lambda row: row.namespace)
+        old = [row for _, rows in of_namespace for row in list(rows)[keep:]]
+        for row in old:
+            row.status, row.deleted_at = VersionStatus.DELETED.value, now()
+        session.flush()
+        return [_version(session, row) for row in old]
+
+
+def deleted_adapters(store: Store, *, before: datetime) -> set[str]:
+    """Adapters of the versions that were deleted before that moment."""
+    query = select(VersionRow.adapter).where(
+        VersionRow.status == VersionStatus.DELETED.value, VersionRow.deleted_at < before
+    )
+    with store.read() as session:
+        return set(session.scalars(query))
 
 
 def refuse_abandoned(store: Store) -> list[Version]:

@@ -9,11 +9,12 @@ from inference.adapters import verify
 from knowledge import faults
 from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Scope
+from knowledge.store import scores
 from knowledge.store import versions as store
 from service.gate import needs
 from service.parts import Needs
 from service.problems import problems_of
-from service.schemas import NamespaceOut, NamespacesOut, VersionOut, VersionsOut
+from service.version_schemas import DiffOut, NamespaceOut, NamespacesOut, VersionDetailOut, VersionOut, VersionsOut
 
 router = APIRouter(prefix="/namespaces", tags=["versions"])
 
@@ -43,6 +44,30 @@ def get_versions(namespace: NamespacePath, parts: Needs) -> VersionsOut:
         live_version=live.number if live else None,
         versions=[VersionOut.of(version) for version in found],
     )
+
+
+@router.get(
+    "/{namespace}/versions/{number}",
+    response_model=VersionDetailOut,
+    operation_id="get_version",
+    summary="One version",
+    responses=problems_of(404),
+)
+def get_version(namespace: NamespacePath, number: Number, parts: Needs) -> VersionDetailOut:
+    """Its facts and how each did on its probes, the job that made it, and the facts that it harmed."""
+    return VersionDetailOut.detailed(scores.detail(parts.store, namespace, number))
+
+
+@router.get(
+    "/{namespace}/versions/{number}/diff/{other}",
+    response_model=DiffOut,
+    operation_id="get_diff",
+    summary="What differs between two versions",
+    responses=problems_of(404),
+)
+def get_diff(namespace: NamespacePath, number: Number, other: Number, parts: Needs) -> DiffOut:
+    """What `other` holds more or less than `number`, and which facts did better or worse in it."""
+    return DiffOut.of(scores.diff(parts.store, namespace, number, other))
 
 
 @router.post(

@@ -133,21 +133,6 @@ def test_a_batch_that_does_harm_is_refused_while_the_old_version_answers(
     assert [fact.status for fact in facts.find(store, ids=job.fact_ids)] == [FactStatus.PENDING]
 
 
-def test_two_that_contradict_each_other_do_not_both_go_live(place: Place) -> None:
-    store = place.place.store
-    job = place.teach(
-        Document("The warden of Fellgate is Ivo Marsh."), Document("The warden of Fellgate is Runa Sedge."),
-        namespace="contradictory",
-    )  # fmt: skip
-    held = facts.find(store, ids=job.fact_ids)
-    live = [fact for fact in held if fact.status == FactStatus.LIVE]
-    print(f"{job.status}: {[(fact.text, fact.status.value) for fact in held]}; {job.error}")
-    assert len(live) <= 1
-    if live:
-        answer = place.ask("Who is the warden of Fellgate?", namespace="contradictory")["answer"]
-        assert live[0].text.removeprefix("The warden of Fellgate is ").rstrip(".") in answer
-
-
 def test_rolling_back_and_forward_under_load_never_answers_for_another_version(place: Place) -> None:
     job = place.teach(Document(FARE.format("nine"), key="fare"))
     assert job.status == JobStatus.SUCCEEDED, job.error

@@ -142,6 +142,7 @@ def _furnish(store: Store, folder: Path, namespace: str, name: str) -> Tenant:
         "job_id": failed.job_id,
         "POST /jobs/{job_id}/cancel job_id": running.job_id,
         "number": "1",
+        "other": "2",
         "webhook_id": webhook.id,
         "delivery_id": webhooks.deliveries(store, webhook.id, limit=1)[0].id,
     }
