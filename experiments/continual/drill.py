@@ -25,7 +25,7 @@ from command.stack import run, running
 from experiments.quick.bench import Asked, Invented, holds, read
 from knowledge.errors import Conflict, EngrainError
 from knowledge.settings import Settings
-from worker.canaries import CANARIES
+from worker.canaries import CANARIES, Canary
 
 IN_A_REQUEST = 32
 LEAST_KEPT = 0.95
@@ -66,6 +66,9 @@ class Step:
     rounds: list[str]
     right: dict[int, float] = field(default_factory=dict)
     canaries: int = 0
+    """Canaries that a client still gets right, of those that the base model knows."""
+    of_weights: int = 0
+    """The same when the version is named, so that its weights answer and not the base model."""
 
 
 class RetentionDrill:
@@ -82,7 +85,7 @@ class RetentionDrill:
         self.steps: list[Step] = []
         self.violations: list[str] = []
         self.replaced: list[tuple[Invented, Invented]] = []
-        self.known: list[str] = []
+        self.known: list[Canary] = []
 
     def run(self) -> None:
         """All batches, with what happens between them."""
@@ -100,7 +103,7 @@ class RetentionDrill:
         for one, share in zip(facts, self._shares([one.fact for one in facts], None), strict=True):
             one.before = share
         answers = self._answers([canary.question for canary in CANARIES], None, max_tokens=24)
-        self.known = [c.question for c, answer in zip(CANARIES, answers, strict=True) if c.is_right(answer)]
+        self.known = [canary for canary, answer in zip(CANARIES, answers, strict=True) if canary.is_right(answer)]
         self.screen.say(f"the base model answers {len(self.known)} of {len(CANARIES)} general questions")
 
     def _teach(self, number: int, batch: list[Taught]) -> None:
@@ -144,16 +147,16 @@ class RetentionDrill:
             if alive and batch[0].id:
                 shares = self._shares(alive, version)
                 step.right[number] = round(sum(shares) / len(shares), 3)
-        answers = self._answers([canary.question for canary in CANARIES], version, max_tokens=24)
-        step.canaries = sum(
-            canary.question in self.known and canary.is_right(answer)
-            for canary, answer in zip(CANARIES, answers, strict=True)
-        )
+        step.canaries, step.of_weights = self._kept_canaries(None), self._kept_canaries(version)
         self.steps.append(step)
         self.screen.say(
             f"{name}: version {version}, {step.seconds:.0f} s, {tokens} tokens; right {step.right}, general"
-            f" {step.canaries} of {len(self.known)}; {'; '.join(rounds)}"
+            f" {step.canaries} of {len(self.known)}, of the weights {step.of_weights}; {'; '.join(rounds)}"
         )
+
+    def _kept_canaries(self, version: int | None) -> int:
+        answers = self._answers([canary.question for canary in self.known], version, max_tokens=24)
+        return sum(canary.is_right(answer) for canary, answer in zip(self.known, answers, strict=True))
 
     def _shares(self, facts: Sequence[Invented], version: int | None) -> list[float]:
         """For each fact the share of its natural questions answered rightly, without another taught fact's words."""
@@ -221,7 +224,11 @@ class RetentionDrill:
             "least_kept": min(kept.values()),
             "kept": kept,
             "score": round(sum(self.steps[-1].right.values()) / len(kept), 3),
-            "canaries": [self.steps[-1].canaries, len(self.known)],
+            "canaries": {
+                "known_to_base": len(self.known),
+                "kept": self.steps[-1].canaries,
+                "kept_by_weights": self.steps[-1].of_weights,
+            },
             "superseded": len(self.replaced),
             "forgotten": len(self.forgotten()),
             "seconds": [round(step.seconds) for step in self.steps],
@@ -233,13 +240,20 @@ class RetentionDrill:
         """Markdown: a row a step, a column a batch."""
         numbers = range(1, len(self.batches) + 1)
         rows = [
-            ["step", *(f"batch {number}" for number in numbers), "general", "seconds", "tokens"],
-            ["---"] * (len(self.batches) + 4),
+            ["step", *(f"batch {number}" for number in numbers), "general", "of the weights", "seconds", "tokens"],
+            ["---"] * (len(self.batches) + 5),
         ]
         for step in self.steps:
             shares = [f"{step.right[number]:.2f}" if number in step.right else "" for number in numbers]
             rows.append(
-                [step.name, *shares, f"{step.canaries}/{len(self.known)}", f"{step.seconds:.0f}", f"{step.tokens}"]
+                [
+                    step.name,
+                    *shares,
+                    f"{step.canaries}/{len(self.known)}",
+                    f"{step.of_weights}/{len(self.known)}",
+                    f"{step.seconds:.0f}",
+                    f"{step.tokens}",
+                ]
             )
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -257,8 +271,12 @@ class RetentionDrill:
             scores.plot(
                 [place for place, _ in points], [share for _, share in points], marker="o", label=f"batch {number}"
             )
-        general = [step.canaries / len(self.known) for step in self.steps]
-        scores.plot(range(len(names)), general, color="black", linestyle="--", label="general questions kept")
+        for style, label, kept in (
+            ("--", "general questions kept", [step.canaries for step in self.steps]),
+            (":", "general questions kept by the weights", [step.of_weights for step in self.steps]),
+        ):
+            shares = [number / len(self.known) for number in kept]
+            scores.plot(range(len(names)), shares, color="black", linestyle=style, label=label)
         scores.set_ylim(0, 1.05)
         scores.set_ylabel("share of questions right")
         scores.legend(fontsize=8, ncols=2, loc="lower left")

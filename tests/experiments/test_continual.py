@@ -87,6 +87,7 @@ def test_a_service_that_keeps_everything_passes() -> None:
     last = told.told()
     assert (last["batches"], last["facts"], last["superseded"], last["forgotten"]) == (10, 28, 2, 2)
     assert set(last["kept"].values()) == {1.0}
+    assert last["canaries"]["kept"] == last["canaries"]["kept_by_weights"] == len(CANARIES)
     assert last["tokens"] == [35] * 12 and last["seconds"] == [90] * 12
     assert len(told.table().splitlines()) == 2 + 12
 
