@@ -103,16 +103,21 @@ def publish_files(temporary: Path, final: Path, manifest: Manifest) -> Manifest:
     return whole
 
 
-def verify_manifest(folder: Path) -> Manifest:
-    """Reads the manifest and every byte of the files it lists. Raises `CorruptAdapter` saying what is wrong."""
+def read_manifest(folder: Path) -> Manifest:
+    """What the folder says of itself; its files are not looked at. Raises `CorruptAdapter`."""
     try:
         data = json.loads((folder / MANIFEST).read_text())
         files = tuple(ManifestFile(**file) for file in data.pop("files"))
-        manifest = Manifest(**{**data, "fact_ids": tuple(data["fact_ids"]), "files": files})
+        return Manifest(**{**data, "fact_ids": tuple(data["fact_ids"]), "files": files})
     except FileNotFoundError as error:
         raise CorruptAdapter(f"{folder.name} has no manifest: it was never published.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptAdapter(f"The manifest of {folder.name} cannot be read.") from error
+
+
+def verify_manifest(folder: Path) -> Manifest:
+    """Reads the manifest and every byte of the files it lists. Raises `CorruptAdapter` saying what is wrong."""
+    manifest = read_manifest(folder)
     for file in manifest.files:
         path = folder / file.name
         if not path.is_file() or _describe(path) != file:

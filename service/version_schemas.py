@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from knowledge.adapters import Version
 from knowledge.store.scores import Diff, FactScore, VersionDetail
 from knowledge.store.versions import Namespace
+from service.capacity import Advice, CapacityOut
 
 
 class VersionOut(BaseModel):
@@ -48,19 +49,23 @@ class VersionsOut(BaseModel):
 
 
 class NamespaceOut(BaseModel):
-    """A namespace with its numbers of facts by status."""
+    """A namespace with its numbers of facts by status, and what `GET /namespaces/{namespace}/capacity` says of it."""
 
     name: str
     live_version: int | None
     facts: dict[str, int]
+    headroom: float | None
+    advice: Advice
 
     @classmethod
-    def of(cls, namespace: Namespace) -> Self:
+    def of(cls, namespace: Namespace, capacity: CapacityOut) -> Self:
         """From the domain."""
         return cls(
             name=namespace.name,
             live_version=namespace.live_version,
             facts={status.value: number for status, number in namespace.facts.items()},
+            headroom=capacity.headroom,
+            advice=capacity.advice,
         )
 
 

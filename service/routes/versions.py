@@ -11,6 +11,7 @@ from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Scope
 from knowledge.store import scores
 from knowledge.store import versions as store
+from service.capacity import CapacityOut, capacity_of
 from service.gate import needs
 from service.parts import Needs
 from service.problems import problems_of
@@ -24,8 +25,21 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 @router.get("", response_model=NamespacesOut, summary="List namespaces")
 def get_namespaces(parts: Needs) -> NamespacesOut:
-    """Every namespace, its live version and its facts by status."""
-    return NamespacesOut(namespaces=[NamespaceOut.of(each) for each in store.namespaces(parts.store)])
+    """Every namespace, its live version, its facts by status, and how full it is."""
+    found = store.namespaces(parts.store)
+    return NamespacesOut(namespaces=[NamespaceOut.of(each, capacity_of(parts, each.name)) for each in found])
+
+
+@router.get(
+    "/{namespace}/capacity",
+    response_model=CapacityOut,
+    operation_id="get_capacity",
+    summary="How full a namespace is",
+    responses=problems_of(404),
+)
+def get_capacity(namespace: NamespacePath, parts: Needs) -> CapacityOut:
+    """What the live version holds, how well the facts of the last versions went in, and what to do about it."""
+    return capacity_of(parts, namespace)
 
 
 @router.get(
