@@ -7,12 +7,16 @@ from typing import Any
 
 
 class Act(StrEnum):
-    """What is written down. The object is a job's id for the first three, then `namespace@version`, then a key's id."""
+    """What is written down.
+
+    The object is a job's id for the first three, then `namespace@version`, a fact's id, then a key's id.
+    """
 
     TAUGHT = "taught"
     CANCELLED = "cancelled"
     RETRIED = "retried"
     ACTIVATED = "activated"
+    PROBE_ADDED = "probe-added"
     KEY_CREATED = "key-created"
     KEY_REVOKED = "key-revoked"
 

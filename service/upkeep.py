@@ -1,11 +1,11 @@
-"""Clears away what nobody needs any more: old answers to Idempotency-Keys, and deliveries that ended long ago."""
+"""Clears away what nobody needs any more: old answers to Idempotency-Keys, ended deliveries, expired sessions."""
 
 import asyncio
 
 import structlog
 
 from knowledge.errors import EngrainError
-from knowledge.store import Store, idempotency, webhooks
+from knowledge.store import Store, idempotency, sessions, webhooks
 from service.threads import in_thread
 
 log = structlog.get_logger()
@@ -19,6 +19,7 @@ async def keep_tidy(store: Store) -> None:
         try:
             await in_thread(idempotency.forget_old, store)
             await in_thread(webhooks.forget_old, store)
+            await in_thread(sessions.forget_old, store)
         except EngrainError as error:
             log.warning("could not clear away", error=str(error))
         await asyncio.sleep(UPKEEP_SECONDS)

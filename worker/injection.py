@@ -121,6 +121,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
     checkpoint = settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
     try:
         jobs.advance(store, lease, JobStatus.TRAINING)
+        jobs.note_recipe(store, lease, recipe)
         forget_leftovers(settings.adapters_folder, job.id)
         temporary.mkdir(parents=True)
         train(
@@ -140,6 +141,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
             most_seconds=settings.training_seconds,
             on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
             on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
+            on_example=lambda pieces: _tell(lambda: jobs.show(store, lease, pieces)),
             should_stop=lambda: place.stop.is_set() or lost.is_set(),
         )
         jobs.advance(store, lease, JobStatus.PROBING)
