@@ -12,7 +12,7 @@ CODE    := knowledge service worker inference command experiments tests tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench bench-injection bench-serving fuzz drill drill-retention clean
+.PHONY: help install demo up test check fix lock bench bench-injection bench-serving bench-dashboard dashboard-shots fuzz drill drill-retention clean
 
 help: ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,13 @@ bench-serving: install ## Time bare vLLM, stock LoRA, our plugin and our service
 
 fuzz: install ## Schemathesis, all checks and stateful links, against a running API process (ARGS="--examples 200")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+dashboard-shots: install ## Pictures of every screen of the dashboard, light and dark, wide and phone
+	$(BIN)/python -m tests.dashboard.shots $(ARGS)
+
+bench-dashboard: install ## Time each page of the dashboard with 10,000 facts and 1,000 jobs stored
+	$(BIN)/python -m tests.dashboard.bench $(ARGS)
+
 drill: install ## Kill every part at every step of a job, 119 times, and report what was lost (ARGS="--rounds 25 --seed 2")
 	$(BIN)/python -m command.drill.full $(ARGS)
 

@@ -1,7 +1,6 @@
 """The `engrain` command. Each function here is one command's arguments; what it does is imported when it runs."""
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -237,7 +236,7 @@ def settings(json_: Json = False) -> None:
     values = Settings.read()
     rows = {
         f"{PREFIX}{name.upper()}": {
-            "value": without_password(str(getattr(values, name))),
+            "value": values.shown(name),
             "description": field.description,
         }
         for name, field in Settings.model_fields.items()
@@ -247,11 +246,6 @@ def settings(json_: Json = False) -> None:
         return
     for name, row in rows.items():
         typer.echo(f"{name}={row['value']}\n    {row['description']}")
-
-
-def without_password(value: str) -> str:
-    """A URL with its password hidden; anything else as it is."""
-    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", value)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 class Act(StrEnum):
     """What is written down.
 
-    The object is a job's id for the first three, then a fact's id, then `namespace@version`, then a key's id.
+    The object is a job's id for the first three, then a fact's id, `namespace@version`, a fact's id, and a key's id.
     """
 
     TAUGHT = "taught"
@@ -17,6 +17,7 @@ class Act(StrEnum):
     RETRIED = "retried"
     FORGOTTEN = "forgotten"
     ACTIVATED = "activated"
+    PROBE_ADDED = "probe-added"
     KEY_CREATED = "key-created"
     KEY_REVOKED = "key-revoked"
 

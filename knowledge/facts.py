@@ -131,7 +131,7 @@ def passages(document: Document) -> list[str]:
     Raises `InvalidFact` when the text is blank, or anything of the document holds what a store cannot keep: a NUL or an
     unpaired surrogate.
     """
-    _check_storable(document)
+    check_storable(document)
     if is_blank(document.text):
         raise InvalidFact("The text is empty. Send at least one sentence to learn.")
     paragraphs = re.split(r"\n\s*\n", document.text)
@@ -145,8 +145,8 @@ def content_hash(namespace: str, text: str) -> str:
     return hashlib.sha256(f"{namespace}\n{normal}".encode()).hexdigest()
 
 
-def _check_storable(document: Document) -> None:
-    """PostgreSQL keeps no NUL (but in JSON, as an escape), and UTF-8 has no surrogates."""
+def check_storable(document: Document) -> None:
+    """Raises `InvalidFact`: PostgreSQL keeps no NUL (but in JSON, as an escape), and UTF-8 has no surrogates."""
     strings = {"text": document.text, "title": document.title, "source": document.source, "key": document.key}
     strings |= {"probes": "".join(probe.question + probe.answer for probe in document.probes)}
     for name, value in strings.items():

@@ -90,9 +90,28 @@ class Job:
     forget_ids: tuple[str, ...] = ()
 
 
+class Part(StrEnum):
+    """What a training exercise does with a piece of its text: shows it, hides it, or has the model learn to say it."""
+
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+    LEARNT = "learnt"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of an exercise's tokens as text, chat form and special tokens included, as the model sees it."""
+
+    part: Part
+    text: str
+
+
 @dataclass(frozen=True)
 class JobEvent:
-    """One thing that happened to a job: a status change, a progress report or a log line. `id` grows."""
+    """One thing that happened to a job. `id` grows.
+
+    `kind` is `status`, `progress`, `log`, `recipe` (what an attempt trains with) or `example` (what it trains on).
+    """
 
     id: int
     job_id: str

@@ -3,67 +3,78 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Annotated, get_type_hints
 
 from knowledge.errors import InvalidRecipe
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a job trains. Ratios and shares are 0..1, `learning_rate` is AdamW's peak rate, batches count sequences.
+    """How a job trains; `described` tells what each field means. Ratios and shares are 0..1.
 
-    An exercise is one training sequence. `restore_share`, `blank_share`, `question_share` and `statement_share` say how
-    often each form is drawn (relative weights); `rehearsal_share` of a batch are facts of earlier versions, when there
-    are six or more.
+    An exercise is one training sequence.
     """
 
     name: str
-    rank: int
-    learning_rate: float
-    batch_size: int
-    max_steps: int
-    scale: float = 1.0
-    """LoRA's alpha divided by its rank."""
-    skipped_layers: float = 0.0
-    """Lowest share of the base's layers that gets no adapter."""
-    second_factor_rate: float = 1.0
-    """Rate of the B matrices over that of the A matrices (LoRA+, arXiv 2402.12354)."""
-    warmup_steps: int = 0
-    cooldown_share: float = 0.0
-    """Share of all steps, the last, in which the rate falls to a tenth: when the probes pass or the budget ends."""
-    beta2: float = 0.95
-    epsilon: float = 1e-8
-    """AdamW's epsilon."""
-    steps_per_sentence: int = 0
-    """If not 0: n new sentences have at most `min_steps` plus n times this many steps before the cooldown."""
-    stop_share: float = 1.0
-    """Share of the probes that must be answered rightly to end training early."""
-    min_steps: int = 0
-    """Steps before which the probes cannot end training."""
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    hidden_low: float = 0.05
-    hidden_high: float = 0.95
-    """A restored passage hides each token with one probability, drawn uniformly from this interval."""
-    restore_share: float = 1.0
-    blank_share: float = 0.0
-    question_share: float = 0.0
-    statement_share: float = 0.0
-    whole_share: float = 1.0
-    """How often a blank or a question is answered with the whole sentence instead of the asked words."""
-    talk_share: float = 0.0
-    """How often an exercise is put behind another's answer, as the next turn of one talk, and not asked alone."""
-    replay_count: int = 0
-    """General questions with answers in a batch, beside the `batch_size` exercises: held to the base model."""
-    foil_count: int = 0
-    """Bare questions about other things in a batch, likewise."""
-    replay_weight: float = 1.0
-    """Weight of the KL divergence from the base model on these answers."""
-    rehearsal_share: float = 0.5
-    rounds: int = 3
-    """How often a job may train: once, then what it missed, then everything from the base model."""
-    probe_every_steps: int = 0
-    """Least steps between looks at the probes, which end training early when they pass; a tenth of the steps done where
-    that is more. 0: never."""
+    rank: Annotated[int, "Rank of the adapter's matrices."]
+    learning_rate: Annotated[float, "AdamW's peak rate."]
+    batch_size: Annotated[int, "Exercises in a step."]
+    max_steps: Annotated[int, "Most steps of a run."]
+    scale: Annotated[float, "LoRA's alpha divided by its rank."] = 1.0
+    skipped_layers: Annotated[float, "Lowest share of the base's layers that gets no adapter."] = 0.0
+    second_factor_rate: Annotated[
+        float, "Rate of the B matrices over that of the A matrices (LoRA+, arXiv 2402.12354)."
+    ] = 1.0
+    warmup_steps: Annotated[int, "Steps in which the rate rises to its peak."] = 0
+    cooldown_share: Annotated[
+        float,
+        "Share of all steps, the last, in which the rate falls to a tenth: when the probes pass or the budget ends.",
+    ] = 0.0
+    beta2: Annotated[float, "AdamW's second beta."] = 0.95
+    epsilon: Annotated[float, "AdamW's epsilon."] = 1e-8
+    steps_per_sentence: Annotated[
+        int,
+        "If not 0: n new sentences have at most `min_steps` plus n times this many steps before the cooldown.",
+    ] = 0
+    stop_share: Annotated[float, "Share of the probes that must be answered rightly to end training early."] = 1.0
+    min_steps: Annotated[int, "Steps before which the probes cannot end training."] = 0
+    weight_decay: Annotated[float, "AdamW's weight decay."] = 0.0
+    clip: Annotated[float, "Longest gradient; a longer one is shortened to this norm."] = 1.0
+    hidden_low: Annotated[
+        float,
+        "A restored passage hides each token with one probability, drawn uniformly from here to `hidden_high`.",
+    ] = 0.05
+    hidden_high: Annotated[float, "Upper end of that interval."] = 0.95
+    restore_share: Annotated[
+        float, "How often an exercise restores a passage with hidden tokens (relative weight)."
+    ] = 1.0
+    blank_share: Annotated[float, "How often it fills a blank (relative weight)."] = 0.0
+    question_share: Annotated[float, "How often it answers a bare question (relative weight)."] = 0.0
+    statement_share: Annotated[float, "How often it asks for the whole passage (relative weight)."] = 0.0
+    whole_share: Annotated[
+        float, "How often a blank or a question is answered with the whole sentence instead of the asked words."
+    ] = 1.0
+    talk_share: Annotated[
+        float,
+        "How often an exercise is put behind another's answer, as the next turn of one talk, and not asked alone.",
+    ] = 0.0
+    replay_count: Annotated[
+        int,
+        "General questions with answers in a batch, beside the `batch_size` exercises: held to the base model.",
+    ] = 0
+    foil_count: Annotated[int, "Bare questions about other things in a batch, likewise."] = 0
+    replay_weight: Annotated[float, "Weight of the KL divergence from the base model on these answers."] = 1.0
+    rehearsal_share: Annotated[
+        float, "Share of a batch that are facts of earlier versions, when there are six or more."
+    ] = 0.5
+    rounds: Annotated[
+        int, "How often a job may train: once, then what it missed, then everything from the base model."
+    ] = 3
+    probe_every_steps: Annotated[
+        int,
+        "Least steps between looks at the probes, which end training early when they pass; a tenth of the steps done"
+        " where that is more. 0: never.",
+    ] = 0
 
     def __post_init__(self) -> None:
         """Raises `InvalidRecipe` for values that no training run can have."""
@@ -92,6 +103,12 @@ class Recipe:
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def described() -> dict[str, str]:
+    """What each field of a recipe but its name means, in the order of the fields."""
+    hints = get_type_hints(Recipe, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
 def default() -> Recipe:

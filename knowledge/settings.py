@@ -5,6 +5,7 @@ chooses one by its name.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -200,6 +201,10 @@ class Settings(BaseSettings):
             wrong = [f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
             raise InvalidSettings("; ".join(wrong)) from error
 
+    def shown(self, name: str) -> str:
+        """A setting's value as anybody may see it."""
+        return without_password(str(getattr(self, name)))
+
     @property
     def store(self) -> str:
         """SQLAlchemy URL of the store."""
@@ -232,3 +237,8 @@ class Settings(BaseSettings):
         if self.base_model == EMBEDDED_BASE_MODEL:
             return str(self.data_folder / "models" / EMBEDDED_BASE_MODEL)
         return self.base_model
+
+
+def without_password(value: str) -> str:
+    """A URL with its password hidden; anything else as it is."""
+    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", value)

@@ -110,6 +110,7 @@ async def pieces(parts: Parts, asked: Turn) -> AsyncGenerator[str | Told, None]:
 def _told(parts: Parts, asked: Turn, said: Answer) -> Told:
     ANSWERS.labels(said.source).inc()
     ANSWER_TOKENS.inc(said.completion_tokens)
+    parts.recent.note(said)
     if said.abstained:
         ABSTENTIONS.inc()
         return Told(said, [])

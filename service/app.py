@@ -17,6 +17,7 @@ from knowledge.errors import EngrainError
 from knowledge.settings import Settings
 from knowledge.store import Store, versions
 from service import doorstep, gate, openapi, problems
+from service.dashboard import pages
 from service.deliveries import Deliveries
 from service.headers import SecurityHeaders
 from service.metrics import REQUEST_SECONDS
@@ -56,6 +57,7 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
     problems.install(app)
     for module in (facts, ask, openai_routes, jobs, version_routes, webhooks, keys, audit, health):
         app.include_router(module.router)
+    app.include_router(pages.router)
     gate.describe(app)
     openapi.install(app)
     # The last one added meets a request first.

@@ -3,6 +3,9 @@
 A route says what it asks for with `needs` or `open_to_all`; one that says nothing asks for the scope `read` to look and
 `write` for the rest, so that a new route is never open by mistake. Which namespaces the caller sees is not decided
 here but by the store that the route gets (`knowledge/store/sight.py`).
+
+Programs bring their key with each request. Browsers that open a page of the dashboard bring the cookie of a session
+that was signed in with one; the cookie opens pages alone, so that no other page can use it on the API.
 """
 
 from collections.abc import Callable
@@ -19,6 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from knowledge import keys
 from knowledge.errors import EngrainError
 from knowledge.keys import Caller
+from service.dashboard.cookies import session_of
+from service.dashboard.paths import is_page
 from service.loopback import is_loopback
 from service.parts import Parts
 from service.problems import Problem, ProblemError, from_error
@@ -133,7 +138,10 @@ def _route(scope: Scope) -> BaseRoute | None:
 async def _admit(scope: Scope, access: Access, wanted: keys.Scope) -> Caller:
     parts, headers = scope["app"].state.parts, Headers(scope=scope)
     assert isinstance(parts, Parts)
-    caller = await _with_key(parts, headers) if await parts.keyring.any_key() else _without_key(parts, scope, headers)
+    if not await parts.keyring.any_key():
+        caller = _without_key(parts, scope, headers)
+    else:
+        caller = await (_signed_in if is_page(scope["path"]) else _with_key)(parts, headers)
     if caller.key_id is not None:
         await parts.rates.count(caller.key_id)
     if not caller.may(wanted):
@@ -152,6 +160,14 @@ async def _with_key(parts: Parts, headers: Headers) -> Caller:
         raise ProblemError(
             401, "key-invalid", "This key does not hold", "There is no such key, or it was revoked, or it has expired."
         )
+    return key.caller
+
+
+async def _signed_in(parts: Parts, headers: Headers) -> Caller:
+    secret = session_of(headers)
+    key = await parts.keyring.of_session(secret) if secret else None
+    if key is None:
+        raise ProblemError(401, "not-signed-in", "Sign in", "Sign in with an API key to see this page.")
     return key.caller
 
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from knowledge.errors import EngrainError
 from knowledge.keys import Key, SecretHash
-from knowledge.store import Store, keys, now
+from knowledge.store import Store, keys, now, sessions
 from service.threads import in_thread
 
 log = structlog.get_logger()
@@ -49,6 +49,13 @@ class Keyring:
             return None
         self._used.add(found[0].id)
         return found[0]
+
+    async def of_session(self, secret: str) -> Key | None:
+        """The key with which a browser was signed in, if both hold now. Read anew each time. Raises `Unavailable`."""
+        key = await run_in_threadpool(sessions.key_of, self._store, secret)
+        if key is not None:
+            self._used.add(key.id)
+        return key
 
     def forget(self) -> None:
         """Looks anew from now on: a key was made or revoked here."""

@@ -14,6 +14,7 @@ from service.provenance import Provenance
 from service.queue import Queue
 from service.rates import Rates
 from service.readiness import Readiness
+from service.recent import Recent
 from service.repeats import Repeats
 from service.speakers import Speakers
 
@@ -32,6 +33,7 @@ class Parts:
     rates: Rates
     readiness: Readiness
     repeats: Repeats
+    recent: Recent
     caller: Caller = SYSTEM
 
     @classmethod
@@ -45,7 +47,7 @@ class Parts:
         """With parts that are open already."""
         provenance = Provenance(store)
         speakers = Speakers(store, provenance, settings.least_relevance)
-        guards = Keyring(store), Rates(settings), Readiness(), Repeats()
+        guards = Keyring(store), Rates(settings), Readiness(), Repeats(), Recent()
         return cls(settings, store, queue, replicas, provenance, speakers, *guards)
 
     def seen_by(self, caller: Caller) -> Self:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -30,6 +30,8 @@ from knowledge.errors import (
     Unavailable,
     VersionDeleted,
 )
+from service.dashboard.paths import is_page
+from service.dashboard.rendering import refusal
 from service.headers import add as add_security_headers
 
 log = structlog.get_logger()
@@ -103,8 +105,10 @@ class ProblemResponse(QuotingResponse):
         self.problem = problem
         self.extra_headers = headers
 
-    def shaped_for(self, path: str) -> JSONResponse:
-        """As it is, or in the OpenAI API's shape for its routes."""
+    def shaped_for(self, path: str) -> Response:
+        """As it is, in the OpenAI API's shape for its routes, or as a page for the dashboard's."""
+        if is_page(path):
+            return refusal(self.problem, path, self.extra_headers)
         return _openai(self) if path.startswith("/v1/") else self
 
 
@@ -177,15 +181,15 @@ def install(app: FastAPI) -> None:
     """Makes every error that leaves a route a problem."""
 
     @app.exception_handler(EngrainError)
-    async def _ours(request: Request, error: EngrainError) -> JSONResponse:
+    async def _ours(request: Request, error: EngrainError) -> Response:
         return from_error(error).shaped_for(request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         return from_validation(error.errors()).shaped_for(request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "-")
         headers = dict(error.headers or {})
@@ -195,7 +199,7 @@ def install(app: FastAPI) -> None:
         return response.shaped_for(request.url.path)
 
     @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    async def _unexpected(request: Request, error: Exception) -> Response:
         response = _internal(error).shaped_for(request.url.path)
         add_security_headers(response.headers)  # this one leaves outside of all middleware
         return response

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from knowledge.errors import EngrainError
-from knowledge.store import Store, forgetting, idempotency, webhooks
+from knowledge.store import Store, forgetting, idempotency, sessions, webhooks
 from service.threads import in_thread
 
 log = structlog.get_logger()
@@ -20,6 +20,7 @@ async def keep_tidy(store: Store) -> None:
         try:
             await in_thread(idempotency.forget_old, store)
             await in_thread(webhooks.forget_old, store)
+            await in_thread(sessions.forget_old, store)
         except EngrainError as error:
             log.warning("could not clear away", error=str(error))
         await asyncio.sleep(UPKEEP_SECONDS)

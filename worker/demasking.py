@@ -11,10 +11,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from knowledge.clauses import standalone
+from knowledge.jobs import Part, Piece
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from worker.questions import ALONE, Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
@@ -232,12 +234,19 @@ def main() -> None:
 
 def coloured(chat: ChatForm, sequence: Sequence) -> str:
     """The whole chat form with hidden tokens red and learnt ones green (ANSI)."""
-    painted = [chat.text(list(chat.before_user))]
-    for id_, hidden, label in zip(sequence.ids_T, sequence.hidden_T, sequence.labels_T, strict=True):
-        colour = 31 if hidden else 32 if label != IGNORED else 0
-        text = chat.text([id_])
-        painted.append(f"\x1b[{colour}m{text}\x1b[0m" if colour else text)
-    return "".join(painted)
+    colours = {Part.SHOWN: "{}", Part.HIDDEN: "\x1b[31m{}\x1b[0m", Part.LEARNT: "\x1b[32m{}\x1b[0m"}
+    painted = [colours[piece.part].format(piece.text) for piece in pieces(chat, sequence)]
+    return "".join([chat.text(list(chat.before_user)), *painted])
+
+
+def pieces(chat: ChatForm, sequence: Sequence) -> list[Piece]:
+    """What the model sees of a sequence, as text: neighbours of one part are one piece."""
+    parts = [
+        Part.HIDDEN if hidden else Part.SHOWN if label == IGNORED else Part.LEARNT
+        for hidden, label in zip(sequence.hidden_T, sequence.labels_T, strict=True)
+    ]
+    runs = groupby(zip(parts, sequence.ids_T, strict=True), key=itemgetter(0))
+    return [Piece(part, chat.text([id_ for _, id_ in run])) for part, run in runs]
 
 
 if __name__ == "__main__":

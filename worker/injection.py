@@ -182,6 +182,7 @@ def _make(
     temporary, final = settings.adapters_folder / f"{MAKING}{name}", settings.adapters_folder / name
     try:
         jobs.advance(store, lease, JobStatus.TRAINING)
+        jobs.note_recipe(store, lease, recipe)
         forget_leftovers(settings.adapters_folder, job.id)
         temporary.mkdir(parents=True)
         _train(place, lease, job, recipe, step, temporary, lost)
@@ -233,6 +234,7 @@ def _train(
         most_seconds=settings.training_seconds,
         on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
         on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
+        on_example=lambda pieces: _tell(lambda: jobs.show(store, lease, pieces)),
         should_stop=lambda: place.stop.is_set() or lost.is_set(),
     )
 

@@ -64,7 +64,7 @@ def plan(store: Store, job: Job) -> Plan:
     gone = facts.to_forget(store, job)
     if not new and not gone:
         raise InjectionFailed("No fact of this job is left to teach.")
-    line = versions.line(store, job.namespace)
+    line = versions.ancestry(store, job.namespace)
     held = facts.find(store, ids=line[0].fact_ids, statuses=[FactStatus.LIVE]) if line else []
     replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
     leaving = {fact.id for fact in gone}

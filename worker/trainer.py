@@ -19,7 +19,7 @@ from knowledge.recipes import Recipe
 from worker import probing, replay
 from worker.batches import Draw, Packed, batches, logits, pack
 from worker.checkpoint import State
-from worker.demasking import ChatForm
+from worker.demasking import ChatForm, Sequence
 from worker.spec import Lesson
 
 PROBES_IN_A_LOOK = 12
@@ -55,12 +55,14 @@ def train(
     report: Callable[[Progress], None],
     draw: Draw | None = None,
     *,
+    show: Callable[[Sequence], None] = lambda _: None,
     resumed: State | None = None,
     should_pause: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Trains the attached adapter in place until the lessons' probes pass or `recipe.max_steps` are done.
 
     `draw` makes the training sequences; experiments bring their own. Whatever `report` raises ends the training.
+    `show` gets what is taught in the run's first step, to be looked at.
     `should_pause` is asked after each step and ends it with `Paused`; with the state of that as `resumed`, another
     run of the same arguments goes on to the same weights.
     """
@@ -83,8 +85,12 @@ def train(
         loss, start = resumed.loss, start - resumed.seconds
         for _ in range(step):
             next(drawn), next(others)
+    first = step
     while step < last:
         taught, kept = next(drawn), next(others)
+        if step == first:
+            for sequence in taught:
+                show(sequence)
         row = pack(chat.before_user, [*taught, *kept], device)
         teacher_SV = replay.teacher(model, chat, kept) if kept else None
         rate = recipe.learning_rate * _rate(step, last, recipe)

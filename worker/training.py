@@ -4,6 +4,7 @@ Standard output carries these lines and nothing else; libraries' chatter goes to
 
     {"kind": "progress", …the fields of knowledge.jobs.Progress}    at most two a second
     {"kind": "log", "text"}
+    {"kind": "example", "pieces": [{"part", "text"}, …]}            of the first step (worker.demasking.pieces)
     {"kind": "done", "steps", "tokens", "seconds"}
     {"kind": "error", "error", "message"}
 
@@ -124,7 +125,7 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
     import torch
 
     from worker import base_model, checkpoint, lora, trainer
-    from worker.demasking import chat_form
+    from worker.demasking import chat_form, pieces
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
@@ -144,6 +145,7 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
                 spec.lessons,
                 spec.seed,
                 lines.progress,
+                show=lambda sequence: lines.write("example", pieces=[asdict(each) for each in pieces(chat, sequence)]),
                 resumed=resumed,
                 should_pause=asked.is_set,
             )

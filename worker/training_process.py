@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from knowledge.errors import DiskFull, EngrainError, InjectionFailed, InvalidRecipe, Unavailable
-from knowledge.jobs import Progress
+from knowledge.jobs import Part, Piece, Progress
 from worker.spec import TrainingSpec
 
 LOOK_SECONDS = 1.0
@@ -39,6 +39,7 @@ def train(
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
     should_stop: Callable[[], bool],
+    on_example: Callable[[list[Piece]], None] = lambda _: None,
     command: Sequence[str] = (sys.executable, "-m", "worker.training"),
 ) -> None:
     """Trains in a child process; returns when the adapter's files lie in `spec.output`.
@@ -62,7 +63,7 @@ def train(
             )
         try:
             os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
-            if not _follow(child, silent_seconds, most_seconds, on_progress, on_log, should_stop):
+            if not _follow(child, silent_seconds, most_seconds, on_progress, on_log, on_example, should_stop):
                 raise _ended(child.wait(), errors_path)
         finally:
             _end(child)
@@ -77,6 +78,7 @@ def _follow(
     most_seconds: float,
     on_progress: Callable[[Progress], None],
     on_log: Callable[[str], None],
+    on_example: Callable[[list[Piece]], None],
     should_stop: Callable[[], bool],
 ) -> bool:
     """Whether the child said `done` before its output ended."""
@@ -87,6 +89,8 @@ def _follow(
                 on_progress(Progress(**message))
             case "log":
                 on_log(message["text"])
+            case "example":
+                on_example([Piece(Part(each["part"]), each["text"]) for each in message["pieces"]])
             case "error":
                 raise _ERRORS.get(message["error"], InjectionFailed)(message["message"])
             case "done":

@@ -3,11 +3,11 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,7 @@ from knowledge.store.tables import (
     NamespaceRow,
     ProbeResultRow,
     ProbeRow,
+    VersionFactRow,
 )
 
 DEFAULT_NAMESPACE = "default"
@@ -109,6 +110,30 @@ def post(
     raise Unavailable("Too many requests post the same texts at once. Send this one again.")
 
 
+def supersede(store: Store, fact_id: str, text: str, *, most_waiting: int | None = None) -> Posted:
+    """Posts another text for a fact; once that is live, this one is superseded.
+
+    A fact without a key gets its id as one. What else its document holds goes on being true. Raises `NotFound`,
+    `Conflict` for a fact that is not held true any more, and as `post`.
+    """
+    with store.write() as session:
+        row = session.get(FactRow, fact_id, with_for_update=True)
+        if row is None:
+            raise NotFound(f"There is no fact {fact_id}.")
+        if row.status not in KNOWN:
+            raise Conflict(f"This fact is {row.status} already: post the new text by itself.")
+        siblings = [row] if row.key is None else _siblings(session, row)
+        row.key = row.key or row.id
+        texts = [text if each is row else each.text for each in siblings]
+        document = Document("\n\n".join(texts), row.title, row.source, row.key, dict(row.meta), row.expires_at)
+        session.flush()
+        posted = _post(session, row.namespace, [(document, passages(document))])
+        if posted.created and most_waiting is not None:
+            _check_room(session, row.namespace, most_waiting)
+        _note_taught(session, posted, [document])
+        return posted
+
+
 def get(store: Store, fact_id: str) -> Fact:
     """Raises `NotFound` when there is no such fact."""
     with store.read() as session:
@@ -124,21 +149,45 @@ def find(
     *,
     statuses: Iterable[FactStatus] = (),
     ids: Sequence[str] | None = None,
+    key: str | None = None,
+    held_by: int | None = None,
+    matching: str | None = None,
     after: str | None = None,
+    before: str | None = None,
+    newest_first: bool = False,
     limit: int | None = None,
 ) -> list[Fact]:
-    """Facts, oldest first (their ids sort by time). `after` is the last id of the page before."""
-    query = select(FactRow).order_by(FactRow.id)
-    if namespace is not None:
-        query = query.where(FactRow.namespace == namespace)
-    if wanted := [status.value for status in statuses]:
-        query = query.where(FactRow.status.in_(wanted))
+    """Facts, oldest first (their ids sort by time), or newest first. `held_by` is a version of the namespace.
+
+    `after`, or newest first `before`, is the last id of the page before. `matching` is looked for in text, title,
+    source and key, whatever the case.
+    """
+    query = select(FactRow).where(*_wanted(namespace, statuses, held_by, matching))
     if ids is not None:
         query = query.where(FactRow.id.in_(ids))
+    if key is not None:
+        query = query.where(FactRow.key == key)
     if after is not None:
         query = query.where(FactRow.id > after)
+    if before is not None:
+        query = query.where(FactRow.id < before)
+    query = query.order_by(FactRow.id.desc() if newest_first else FactRow.id).limit(limit)
     with store.read() as session:
-        return _facts(session, session.scalars(query.limit(limit)).all())
+        return _facts(session, session.scalars(query).all())
+
+
+def count(
+    store: Store,
+    namespace: str | None = None,
+    *,
+    statuses: Iterable[FactStatus] = (),
+    held_by: int | None = None,
+    matching: str | None = None,
+) -> int:
+    """How many facts `find` would find."""
+    query = select(func.count()).select_from(FactRow).where(*_wanted(namespace, statuses, held_by, matching))
+    with store.read() as session:
+        return session.scalar(query) or 0
 
 
 def history(store: Store, fact_id: str) -> list[FactEvent]:
@@ -340,15 +389,7 @@ def _new_fact(
     session.flush()
     note_fact(session, row, job.id)
     for probe in document.probes or build_probes(text, document.title):
-        session.add(
-            ProbeRow(
-                fact_id=row.id,
-                question=probe.question,
-                answer=probe.answer,
-                direction=probe.direction.value,
-                origin=probe.origin.value,
-            )
-        )
+        session.add(probe_row(row.id, probe))
     return row
 
 
@@ -358,6 +399,42 @@ def _known(session: Session, namespace: str, digest: str) -> FactRow | None:
     known = session.scalars(query.where(FactRow.status.in_(KNOWN))).first()
     rejected = query.where(FactRow.status == FactStatus.REJECTED.value).order_by(FactRow.id.desc())
     return known or session.scalars(rejected).first()
+
+
+def probe_row(fact_id: str, probe: Probe) -> ProbeRow:
+    """The row of a probe."""
+    return ProbeRow(
+        fact_id=fact_id,
+        question=probe.question,
+        answer=probe.answer,
+        direction=probe.direction.value,
+        origin=probe.origin.value,
+    )
+
+
+def _wanted(
+    namespace: str | None, statuses: Iterable[FactStatus], held_by: int | None, matching: str | None
+) -> Iterator[ColumnElement[bool]]:
+    if namespace is not None:
+        yield FactRow.namespace == namespace
+    if wanted := [status.value for status in statuses]:
+        yield FactRow.status.in_(wanted)
+    if held_by is not None:
+        held = select(VersionFactRow.fact_id).where(
+            VersionFactRow.namespace == namespace, VersionFactRow.number == held_by
+        )
+        yield FactRow.id.in_(held)
+    if matching:
+        columns = (FactRow.text, FactRow.title, FactRow.source, FactRow.key)
+        yield or_(*(column.icontains(matching, autoescape=True) for column in columns))
+
+
+def _siblings(session: Session, row: FactRow) -> Sequence[FactRow]:
+    """The passages of the row's document that are held true, in their order."""
+    of_document = (FactRow.namespace == row.namespace, FactRow.document_id == row.document_id)
+    return session.scalars(
+        select(FactRow).where(*of_document, FactRow.key == row.key, FactRow.status.in_(KNOWN)).order_by(FactRow.id)
+    ).all()
 
 
 def _needs_training_again(session: Session, row: FactRow) -> bool:

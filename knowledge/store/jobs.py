@@ -4,17 +4,19 @@ The job row is its own outbox: `sent_at` says when its id last crossed the broke
 sent, or was sent long ago, is sent again (`to_send`).
 """
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from knowledge.audit import Act
 from knowledge.errors import Conflict, LeaseLost, NotFound
 from knowledge.facts import FactStatus
-from knowledge.jobs import ENDED, RUNNING, Job, JobEvent, JobStatus, Lease, Progress, check_job_move
+from knowledge.jobs import ENDED, RUNNING, Job, JobEvent, JobStatus, Lease, Piece, Progress, check_job_move
+from knowledge.recipes import Recipe
 from knowledge.store import audit
 from knowledge.store.database import Store, now
 from knowledge.store.events import note_job
@@ -34,16 +36,35 @@ def get(store: Store, job_id: str) -> Job:
 
 
 def find(
-    store: Store, namespace: str | None = None, *, status: JobStatus | None = None, limit: int | None = None
+    store: Store,
+    namespace: str | None = None,
+    *,
+    statuses: Iterable[JobStatus] = (),
+    ids: Sequence[str] | None = None,
+    before: str | None = None,
+    limit: int | None = None,
 ) -> list[Job]:
-    """Jobs, newest first."""
+    """Jobs, newest first (their ids sort by time). `before` is the last id of the page before."""
     query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
     if namespace is not None:
         query = query.where(JobRow.namespace == namespace)
-    if status is not None:
-        query = query.where(JobRow.status == status.value)
+    if wanted := [status.value for status in statuses]:
+        query = query.where(JobRow.status.in_(wanted))
+    if ids is not None:
+        query = query.where(JobRow.id.in_(ids))
+    if before is not None:
+        query = query.where(JobRow.id < before)
     with store.read() as session:
-        return [_job(session, row) for row in session.scalars(query).all()]
+        return _jobs(session, session.scalars(query).all())
+
+
+def stranded(store: Store, *, limit: int) -> list[Job]:
+    """Jobs that ended without success and whose facts still wait for a retry or another post, newest first."""
+    waiting = exists().where(FactRow.job_id == JobRow.id, FactRow.status == FactStatus.PENDING.value)
+    unsuccessful = [status.value for status in ENDED - {JobStatus.SUCCEEDED}]
+    query = select(JobRow).where(JobRow.status.in_(unsuccessful), waiting).order_by(JobRow.id.desc()).limit(limit)
+    with store.read() as session:
+        return _jobs(session, session.scalars(query).all())
 
 
 def of_version(store: Store, namespace: str, version: int) -> Job | None:
@@ -128,6 +149,19 @@ def log(store: Store, lease: Lease, text: str) -> None:
         session.add(JobEventRow(job_id=_held(session, lease).id, kind="log", at=now(), data={"text": text}))
 
 
+def show(store: Store, lease: Lease, pieces: Sequence[Piece]) -> None:
+    """Adds an exercise to the job's events, as the model sees it. Raises `LeaseLost`."""
+    data = {"pieces": [asdict(piece) for piece in pieces]}
+    with store.write() as session:
+        session.add(JobEventRow(job_id=_held(session, lease).id, kind="example", at=now(), data=data))
+
+
+def note_recipe(store: Store, lease: Lease, recipe: Recipe) -> None:
+    """Adds what the attempt trains with to the job's events. Raises `LeaseLost`."""
+    with store.write() as session:
+        session.add(JobEventRow(job_id=_held(session, lease).id, kind="recipe", at=now(), data=asdict(recipe)))
+
+
 def fail(store: Store, lease: Lease, error: str) -> None:
     """Ends the job as `failed`: its facts wait, pending, for a retry or for the next post. Raises `LeaseLost`."""
     with store.write() as session:
@@ -205,16 +239,50 @@ def queued_in(store: Store, namespace: str) -> str | None:
         return session.scalars(query).first()
 
 
-def events(store: Store, job_id: str, *, after: int = 0, limit: int = 500) -> list[JobEvent]:
-    """The job's events with an id above `after`, oldest first."""
-    query = (
-        select(JobEventRow)
-        .where(JobEventRow.job_id == job_id, JobEventRow.id > after)
-        .order_by(JobEventRow.id)
-        .limit(limit)
+def events(
+    store: Store, job_id: str, *, kinds: Collection[str] = (), after: int = 0, limit: int = 500
+) -> list[JobEvent]:
+    """The job's events with an id above `after`, oldest first; those of some `kinds`, or all."""
+    query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.id > after).limit(limit)
+    if kinds:
+        query = query.where(JobEventRow.kind.in_(kinds))
+    return _events(store, query.order_by(JobEventRow.id))
+
+
+def curve(store: Store, job_id: str, *, most: int = 300) -> list[JobEvent]:
+    """Progress events of the job's newest attempt, oldest first: all, or about `most` of them evenly spread.
+
+    The last one is always there.
+    """
+    claims = select(func.max(JobEventRow.id)).where(
+        JobEventRow.job_id == job_id,
+        JobEventRow.kind == "status",
+        JobEventRow.data["status"].as_string() == JobStatus.CLAIMED.value,
     )
+    began = func.coalesce(claims.scalar_subquery(), 0)
+    reports = (
+        select(
+            JobEventRow.id,
+            func.row_number().over(order_by=JobEventRow.id.desc()).label("place"),
+            func.count().over().label("number"),
+        )
+        .where(JobEventRow.job_id == job_id, JobEventRow.kind == "progress", JobEventRow.id > began)
+        .subquery()
+    )
+    step = (reports.c.number + (most - 1)) // most
+    kept = select(reports.c.id).where((reports.c.place - 1) % step == 0)
+    return _events(store, select(JobEventRow).where(JobEventRow.id.in_(kept)).order_by(JobEventRow.id))
+
+
+def count(store: Store, namespace: str | None = None, *, statuses: Iterable[JobStatus] = ()) -> int:
+    """How many jobs `find` would find."""
+    query = select(func.count()).select_from(JobRow)
+    if namespace is not None:
+        query = query.where(JobRow.namespace == namespace)
+    if wanted := [status.value for status in statuses]:
+        query = query.where(JobRow.status.in_(wanted))
     with store.read() as session:
-        return [JobEvent(row.id, row.job_id, row.kind, row.at, dict(row.data)) for row in session.scalars(query)]
+        return session.scalar(query) or 0
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -353,22 +421,40 @@ def _end(session: Session, row: JobRow, status: JobStatus, error: str) -> None:
     _set_status(session, row, status)
 
 
+def _events(store: Store, query: Select[JobEventRow]) -> list[JobEvent]:
+    with store.read() as session:
+        return [JobEvent(row.id, row.job_id, row.kind, row.at, dict(row.data)) for row in session.scalars(query)]
+
+
 def _job(session: Session, row: JobRow) -> Job:
-    fact_ids = session.scalars(select(FactRow.id).where(FactRow.job_id == row.id).order_by(FactRow.id)).all()
-    forget_ids = session.scalars(
-        select(ForgettingRow.fact_id).where(ForgettingRow.job_id == row.id).order_by(ForgettingRow.fact_id)
-    ).all()
-    return Job(
-        id=row.id,
-        namespace=row.namespace,
-        version=row.version,
-        status=JobStatus(row.status),
-        attempts=row.attempts,
-        fact_ids=tuple(fact_ids),
-        progress=Progress(**row.progress) if row.progress else None,
-        error=row.error,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        forget_ids=tuple(forget_ids),
-    )
+    return _jobs(session, [row])[0]
+
+
+def _jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
+    facts: dict[str | None, list[str]] = defaultdict(list)
+    forgets: dict[str | None, list[str]] = defaultdict(list)
+    for start in range(0, len(rows), 500):
+        ids = [row.id for row in rows[start : start + 500]]
+        query = select(FactRow.job_id, FactRow.id).where(FactRow.job_id.in_(ids)).order_by(FactRow.id)
+        for job_id, fact_id in session.execute(query):
+            facts[job_id].append(fact_id)
+        asked = select(ForgettingRow.job_id, ForgettingRow.fact_id).where(ForgettingRow.job_id.in_(ids))
+        for job_id, fact_id in session.execute(asked.order_by(ForgettingRow.fact_id)):
+            forgets[job_id].append(fact_id)
+    return [
+        Job(
+            id=row.id,
+            namespace=row.namespace,
+            version=row.version,
+            status=JobStatus(row.status),
+            attempts=row.attempts,
+            fact_ids=tuple(facts[row.id]),
+            progress=Progress(**row.progress) if row.progress else None,
+            error=row.error,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            forget_ids=tuple(forgets[row.id]),
+        )
+        for row in rows
+    ]

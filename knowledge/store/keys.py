@@ -49,7 +49,7 @@ def create_first(store: Store, name: str, secret: str) -> Key:
 def find(store: Store) -> list[Key]:
     """The keys that the caller may know of, revoked ones too, oldest first."""
     with store.read() as session:
-        keys = [_key(row) for row in session.scalars(select(KeyRow).order_by(KeyRow.id))]
+        keys = [key_from(row) for row in session.scalars(select(KeyRow).order_by(KeyRow.id))]
         return [key for key in keys if _reaches(caller_of(session), key.namespaces)]
 
 
@@ -57,19 +57,19 @@ def revoke(store: Store, key_id: str) -> Key:
     """Ends a key for good; one that has ended stays as it is. Raises `NotFound`."""
     with store.write() as session:
         row = session.get(KeyRow, key_id, with_for_update=True)
-        if row is None or not _reaches(caller_of(session), _key(row).namespaces):
+        if row is None or not _reaches(caller_of(session), key_from(row).namespaces):
             raise NotFound(f"There is no key {key_id}.")
         if row.revoked_at is None:
             row.revoked_at = now()
             audit.note(session, Act.KEY_REVOKED, row.id, name=row.name)
-        return _key(row)
+        return key_from(row)
 
 
 def with_secret(store: Store, hashed: SecretHash) -> tuple[Key, SecretHash] | None:
     """The key that the finder leads to, and its whole hash, which is for the caller to compare."""
     with store.read() as session:
         row = session.scalars(select(KeyRow).where(KeyRow.finder == hashed.finder)).first()
-        return (_key(row), SecretHash(row.finder, row.verifier)) if row else None
+        return (key_from(row), SecretHash(row.finder, row.verifier)) if row else None
 
 
 def exist(store: Store) -> bool:
@@ -106,7 +106,7 @@ def _add(
         last_used_at=None,
         revoked_at=None,
     )
-    key = _key(row)
+    key = key_from(row)
     check_key(key)
     if not _reaches(caller_of(session), key.namespaces):
         raise Forbidden("A key cannot make one that reaches more namespaces than itself: name some of your own.")
@@ -126,7 +126,8 @@ def _reaches(caller: Caller, namespaces: frozenset[str] | None) -> bool:
     return caller.namespaces is None or (namespaces is not None and namespaces <= caller.namespaces)
 
 
-def _key(row: KeyRow) -> Key:
+def key_from(row: KeyRow) -> Key:
+    """The domain form of a row."""
     return Key(
         id=row.id,
         name=row.name,

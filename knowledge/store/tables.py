@@ -83,6 +83,7 @@ class JobRow(Table):
     ended_at: Mapped[datetime | None]
     __table_args__ = (
         Index("ix_jobs_status", "status"),
+        Index("ix_jobs_namespace_id", "namespace", "id"),
         # One job gathers a namespace's posts.
         Index(
             "uq_jobs_one_queued",
@@ -123,6 +124,7 @@ class FactRow(Table):
     superseded_by: Mapped[str | None]
     __table_args__ = (
         Index("ix_facts_namespace_status", "namespace", "status"),
+        Index("ix_facts_namespace_id", "namespace", "id"),
         Index("ix_facts_namespace_key", "namespace", "key"),
         Index("ix_facts_job_id", "job_id"),
         Index(
@@ -173,13 +175,15 @@ class ProbeResultRow(Table):
 
     __tablename__ = "probe_results"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    probe_id: Mapped[int] = mapped_column(ForeignKey("probes.id"), index=True)
+    probe_id: Mapped[int] = mapped_column(ForeignKey("probes.id"))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     version: Mapped[int]
     answered: Mapped[str] = mapped_column(Text)
     score: Mapped[float]
     passed: Mapped[bool]
     at: Mapped[datetime]
+    # The newest result of a probe is the last one of its part of the index.
+    __table_args__ = (Index("ix_probe_results_probe_id", "probe_id", "id"),)
 
 
 class FactEventRow(Table):
@@ -270,6 +274,17 @@ class KeyRow(Table):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Table):
+    """A browser that somebody signed in with a key. Of its secret only the halves of a hash are kept."""
+
+    __tablename__ = "sessions"
+    finder: Mapped[str] = mapped_column(primary_key=True)
+    verifier: Mapped[str]
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class AuditRow(Table):

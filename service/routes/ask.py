@@ -54,7 +54,7 @@ async def post_ask(body: AskIn, request: Request, parts: Needs) -> Response:
 
 async def _respond(body: AskIn, parts: Parts) -> Response:
     if body.question is not None:
-        _check_length(parts, body.question)
+        check_length(parts, body.question)
     elif len(body.questions) > parts.settings.max_questions:
         raise ProblemError(
             413,
@@ -76,7 +76,7 @@ async def _respond(body: AskIn, parts: Parts) -> Response:
 
 async def _one(parts: Parts, body: AskIn, view: View, question: str) -> AnswerOut | Problem:
     try:
-        _check_length(parts, question)
+        check_length(parts, question)
         return _out(await answering.answer(parts, _turn(parts, body, view, question)), 0.0)
     except EngrainError as error:
         return from_error(error).problem
@@ -100,7 +100,8 @@ def _turn(parts: Parts, body: AskIn, view: View, question: str) -> Turn:
     return answering.turn(parts, view, messages, question, manner=manner, namespace=body.namespace, with_lift=body.lift)
 
 
-def _check_length(parts: Parts, question: str) -> None:
+def check_length(parts: Parts, question: str) -> None:
+    """Raises the problem `question-too-long`."""
     if len(question) > parts.settings.max_question_characters:
         raise ProblemError(
             413,

@@ -103,18 +103,7 @@ async def post_facts(
         return Document(text=text, title=title, source=source or name, key=key, on_conflict=on_conflict)
 
     name, documents = await _read(request, plain, namespace)
-    if len(documents) > parts.settings.max_documents:
-        raise ProblemError(
-            413,
-            "too-many-documents",
-            "Too many documents",
-            f"{len(documents)} documents in one request; the most is {parts.settings.max_documents}.",
-        )
-    repeat = f"{parts.caller.key_id} {name} {idempotency_key}" if idempotency_key else None
-    async with parts.repeats.alone(repeat):
-        posted = await run_in_threadpool(_keep, parts, name, documents, idempotency_key)
-    if posted.created and posted.job_id is not None and not posted.is_repeat:
-        await run_in_threadpool(parts.queue.send, posted.job_id)
+    posted = await teach(parts, name, documents, idempotency_key)
     response.status_code = 202 if posted.created else 200
     if posted.job_id is not None:
         response.headers["Location"] = f"/jobs/{posted.job_id}"
@@ -178,6 +167,23 @@ def forget_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], response: Res
     return ForgottenOut.of(record)
 
 
+async def teach(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None = None) -> Posted:
+    """Keeps the documents and hands their job to the broker. Raises as `store.post`, and for too many documents."""
+    if len(documents) > parts.settings.max_documents:
+        raise ProblemError(
+            413,
+            "too-many-documents",
+            "Too many documents",
+            f"{len(documents)} documents in one request; the most is {parts.settings.max_documents}.",
+        )
+    repeat = f"{parts.caller.key_id} {namespace} {idempotency_key}" if idempotency_key else None
+    async with parts.repeats.alone(repeat):
+        posted = await run_in_threadpool(_keep, parts, namespace, documents, idempotency_key)
+    if posted.created and posted.job_id is not None and not posted.is_repeat:
+        await run_in_threadpool(parts.queue.send, posted.job_id)
+    return posted
+
+
 def _keep(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:
     most_waiting = parts.settings.max_waiting_facts
     posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most_waiting)
@@ -194,11 +200,11 @@ async def _read(
         return namespace, await _read_files(request, plain)
     body = await request.body()
     if media_type in ("text/plain", "text/markdown"):
-        return namespace, [plain(_decode(body), None)]
+        return namespace, [plain(decode(body), None)]
     if media_type in _JSON_LINES:
-        return namespace, _read_lines(_decode(body))
+        return namespace, read_lines(decode(body))
     if media_type == "application/json" or media_type.endswith("+json"):
-        return _read_json(_decode(body))
+        return _read_json(decode(body))
     raise ProblemError(
         415,
         "unsupported-media-type",
@@ -222,7 +228,8 @@ def _read_json(text: str) -> tuple[str, list[Document]]:
         raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
 
 
-def _read_lines(text: str) -> list[Document]:
+def read_lines(text: str) -> list[Document]:
+    """Documents of JSON Lines. Raises `RequestValidationError` and the problem `invalid-json`, naming the line."""
     documents = []
     for number, line in enumerate(text.split("\n"), start=1):  # other line ends may stand inside a JSON string
         if not line.strip():
@@ -245,12 +252,13 @@ async def _read_files(request: Request, plain: Callable[[str, str | None], Docum
         if not files:
             raise InvalidFact("The form holds no file named `file`.")
         return [
-            plain(file, None) if isinstance(file, str) else plain(_decode(await file.read()), file.filename or None)
+            plain(file, None) if isinstance(file, str) else plain(decode(await file.read()), file.filename or None)
             for file in files
         ]
 
 
-def _decode(body: bytes) -> str:
+def decode(body: bytes) -> str:
+    """UTF-8, with or without a byte order mark. Raises the problem `invalid-encoding`."""
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -49,7 +49,7 @@ async def healthz() -> HealthOut:
 @open_to_all
 async def readyz(response: Response, parts: NeedsAll) -> ReadyOut:
     """Asks the store, the broker, for a worker seen lately, and for one real token from the live version."""
-    checks = await parts.readiness.checks(lambda: _look(parts))
+    checks = await parts.readiness.checks(lambda: look(parts))
     ready = all(check == "ok" for check in checks.values())
     response.status_code = 200 if ready else 503
     return ReadyOut(status="ok" if ready else "unavailable", checks=checks)
@@ -62,7 +62,8 @@ def metrics(parts: Needs) -> Response:
     return Response(generate_latest(registry(parts.store)), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _look(parts: Parts) -> dict[str, str]:
+async def look(parts: Parts) -> dict[str, str]:
+    """What each part says now: `ok`, or the reason why not."""
     store, broker, worker, inference = await asyncio.gather(
         _check(lambda: versions.namespaces(parts.store)),
         _check(parts.queue.check),

@@ -34,7 +34,8 @@ def get_jobs(
     """Jobs, newest first."""
     if namespace is not None:
         check_namespace(parts.store, namespace)
-    return JobsOut(jobs=[JobOut.of(job) for job in store.find(parts.store, namespace, status=status, limit=limit)])
+    found = store.find(parts.store, namespace, statuses=[status] if status else [], limit=limit)
+    return JobsOut(jobs=[JobOut.of(job) for job in found])
 
 
 @router.get("/{job_id}", response_model=JobOut, operation_id="get_job", summary="One job", responses=problems_of(404))
@@ -79,7 +80,7 @@ def retry_job(job_id: JobId, parts: Needs) -> JobOut:
 async def get_events(
     job_id: JobId, parts: Needs, last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0
 ) -> EventSourceResponse:
-    """Server-sent events `status`, `progress` and `log`; ends after the final status.
+    """Server-sent events `status`, `progress`, `log`, `recipe` and `example`; ends after the final status.
 
     Reconnect with `Last-Event-ID` to miss nothing and see nothing twice.
     """

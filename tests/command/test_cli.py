@@ -12,8 +12,8 @@ import pytest
 
 from command import talk
 from command.api import Api
-from command.cli import main, without_password
-from knowledge.settings import PREFIX, Settings
+from command.cli import main
+from knowledge.settings import PREFIX, Settings, without_password
 
 POSTED = {"job_id": "job_1", "namespace": "default", "version": 3, "facts": [{"id": "fact_1", "status": "pending"}]}
 ANSWER = {

@@ -180,16 +180,16 @@ def test_the_line_of_the_live_version_is_itself_and_what_its_weights_continue(st
         candidate = replace(candidate, parent=parent, retention=1.0, canaries=0.99)
         versions.add_candidate(store, lease, candidate)
         versions.publish(store, lease, candidate)
-    line = versions.line(store, "default")
+    line = versions.ancestry(store, "default")
     assert [(version.number, version.retention, version.canaries) for version in line] == [
         (3, 1.0, 0.99),
         (2, 1.0, 0.99),
     ]
     versions.activate(store, "default", 1)
-    assert [version.number for version in versions.line(store, "default")] == [1]
+    assert [version.number for version in versions.ancestry(store, "default")] == [1]
 
 
 def test_a_namespace_without_a_live_version_has_no_line(store: Store) -> None:
-    assert versions.line(store, "default") == []
+    assert versions.ancestry(store, "default") == []
     facts.post(store, "default", [Document("Ada is a smith.")])
-    assert versions.line(store, "default") == []
+    assert versions.ancestry(store, "default") == []

@@ -1,0 +1,219 @@
+"""Facts: found, taught from pasted text or dropped files, given another text, forgotten; and one of them in full."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Path, Query, UploadFile
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from knowledge.errors import EngrainError, InvalidFact
+from knowledge.facts import Document, Fact, FactStatus
+from knowledge.probes import Direction, Probe, ProbeResult
+from knowledge.store import facts as store
+from knowledge.store import jobs, probes
+from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
+from service.dashboard.visit import AnyNamespace, Visit, Visits
+from service.problems import Problem, from_error, from_validation
+from service.routes.facts import decode, read_lines, teach
+from service.schemas import ID_PATTERN, MOST_VERSION
+
+router = APIRouter(prefix="/facts")
+
+PAGE = 50
+SHOWN_VERSIONS = 8
+JSON_LINES = (".jsonl", ".ndjson")
+
+FactId = Annotated[str, Path(pattern=ID_PATTERN)]
+Search = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
+Short = Annotated[str, Form(max_length=2000)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the list of facts is to show: the fields of its form."""
+
+    q: str = ""
+    status: str = ""
+    namespace: str = ""
+    version: int | None = None
+
+
+@router.get("")
+def get_facts(
+    visit: Visits,
+    q: Search = "",
+    status: Annotated[str, Query(max_length=20)] = "",
+    namespace: AnyNamespace = "",
+    version: Annotated[int | None, Query(ge=1, le=MOST_VERSION)] = None,
+    before: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+) -> HTMLResponse:
+    """Facts, newest first. The form that looks for some gets the list alone."""
+    wanted = Wanted(q, _status(status), namespace, version if namespace else None)
+    found = _list(visit, wanted, before)
+    if visit.wants_part:
+        return visit.part("facts/list.html", **found)
+    return _facts_page(visit, **found)
+
+
+@router.post("")
+async def post_facts(
+    visit: Visits,
+    namespace: Annotated[str, Form()] = DEFAULT_NAMESPACE,
+    text: Annotated[str, Form()] = "",
+    title: Short = "",
+    source: Short = "",
+    key: Annotated[str, Form(max_length=255)] = "",
+    files: Annotated[list[UploadFile] | None, File()] = None,
+) -> Response:
+    """Teaches what was pasted and dropped; leads to the job that does."""
+    typed = {"namespace": namespace, "text": text, "title": title, "source": source, "key": key}
+    try:
+        documents = [Document(text, title or None, source or None, key or None)] if text.strip() else []
+        for file in files or ():
+            documents += _read(file.filename or "", await file.read(), title, source, key)
+        if not documents:
+            raise InvalidFact("Paste a text or choose a file first.")
+        posted = await teach(visit.parts, visit.namespace(namespace), documents)
+    except (EngrainError, RequestValidationError) as error:
+        found = await run_in_threadpool(_list, visit, Wanted(), None)
+        problem = problem_of(error)
+        return _facts_page(visit, problem.status, **found, problem=problem, typed=typed)
+    return _taught(visit, posted)
+
+
+@router.get("/{fact_id}")
+def get_fact(fact_id: FactId, visit: Visits) -> HTMLResponse:
+    """Its text, its history, its probes and what each version answered."""
+    return _fact_page(visit, fact_id)
+
+
+@router.post("/{fact_id}/supersede")
+async def supersede_fact(fact_id: FactId, visit: Visits, text: Annotated[str, Form()]) -> Response:
+    """Teaches another text in the fact's place."""
+    parts = visit.parts
+    try:
+        most_waiting = parts.settings.max_waiting_facts
+        posted = await run_in_threadpool(store.supersede, parts.store, fact_id, text, most_waiting=most_waiting)
+    except EngrainError as error:
+        problem = problem_of(error)
+        return await run_in_threadpool(_fact_page, visit, fact_id, problem.status, problem=problem, typed=text)
+    if posted.created and posted.job_id is not None:
+        await run_in_threadpool(parts.queue.send, posted.job_id)
+    return _taught(visit, posted)
+
+
+@router.post("/{fact_id}/probes")
+def post_probe(
+    fact_id: FactId,
+    visit: Visits,
+    question: Annotated[str, Form(min_length=1, max_length=2000, pattern=r"\S")],
+    answer: Annotated[str, Form(min_length=1, max_length=2000, pattern=r"\S")],
+    direction: Annotated[Direction, Form()] = Direction.FORWARD,
+) -> RedirectResponse:
+    """Has the fact's coming versions asked one more question."""
+    probes.add_probe(visit.parts.store, fact_id, Probe(question.strip(), answer.strip(), direction))
+    return visit.go(f"/facts/{fact_id}", "The probe is kept: the next version will be asked it.")
+
+
+def problem_of(error: EngrainError | RequestValidationError) -> Problem:
+    """What a form says when it was refused."""
+    if isinstance(error, RequestValidationError):
+        return from_validation(error.errors()).problem
+    return from_error(error).problem
+
+
+def _list(visit: Visit, wanted: Wanted, before: str | None) -> dict[str, Any]:
+    parts, statuses = visit.parts, [FactStatus(wanted.status)] if wanted.status else []
+    namespace = wanted.namespace or None
+    found = store.find(
+        parts.store,
+        namespace,
+        statuses=statuses,
+        held_by=wanted.version,
+        matching=wanted.q.strip() or None,
+        before=before,
+        newest_first=True,
+        limit=PAGE + 1,
+    )
+    number = store.count(
+        parts.store, namespace, statuses=statuses, held_by=wanted.version, matching=wanted.q.strip() or None
+    )
+    page = found[:PAGE]
+    return {
+        "facts": page,
+        "number": number,
+        "scores": probes.scores(parts.store, [fact.id for fact in page]),
+        "wanted": wanted,
+        "before": before,
+        "next": page[-1].id if len(found) > PAGE else None,
+    }
+
+
+def _facts_page(visit: Visit, code: int = 200, **context: Any) -> HTMLResponse:
+    context = {"problem": None, "typed": None, **context}
+    return visit.page("facts.html", code, statuses=list(FactStatus), names=visit.namespace_names(), **context)
+
+
+def _fact_page(
+    visit: Visit, fact_id: str, code: int = 200, *, problem: Problem | None = None, typed: str | None = None
+) -> HTMLResponse:
+    parts = visit.parts
+    fact = store.get(parts.store, fact_id)
+    results = store.results(parts.store, fact_id)
+    history = store.history(parts.store, fact_id)
+    job_ids = {event.job_id for event in history if event.job_id} | ({fact.job_id} if fact.job_id else set())
+    return visit.page(
+        "fact.html",
+        code,
+        fact=fact,
+        history=history,
+        scores=probes.scores(parts.store, [fact_id]).get(fact_id, {}),
+        asked=_by_version(fact, results),
+        jobs=jobs.find(parts.store, ids=sorted(job_ids)),
+        others=_same_key(visit, fact),
+        problem=problem,
+        typed=fact.text if typed is None else typed,
+        directions=list(Direction),
+    )
+
+
+def _by_version(
+    fact: Fact, results: Sequence[tuple[int, ProbeResult]]
+) -> list[tuple[Probe, list[tuple[int, ProbeResult]]]]:
+    """Each probe with its newest results, newest first."""
+    return [
+        (probe, [each for each in reversed(results) if each[1].probe == probe][:SHOWN_VERSIONS])
+        for probe in fact.probes
+    ]
+
+
+def _same_key(visit: Visit, fact: Fact) -> list[Fact]:
+    """Other texts of the fact's key, newest first: what superseded it, and what it superseded."""
+    if fact.key is None:
+        return []
+    found = store.find(visit.parts.store, fact.namespace, key=fact.key, newest_first=True, limit=PAGE)
+    return [each for each in found if each.id != fact.id]
+
+
+def _read(name: str, data: bytes, title: str, source: str, key: str) -> list[Document]:
+    if not name and not data:  # what a browser sends for a form without a file
+        return []
+    if name.lower().endswith(JSON_LINES):
+        return read_lines(decode(data))
+    return [Document(decode(data), title or None, source or name or None, key or None)]
+
+
+def _taught(visit: Visit, posted: Posted) -> RedirectResponse:
+    new = sum(fact.duplicate_of is None for fact in posted.facts)
+    known = len(posted.facts) - new
+    if posted.job_id is None or not posted.created:
+        return visit.go(f"/facts?namespace={posted.namespace}", "All of this is known already.")
+    told = f"{new} new fact{'s' if new != 1 else ''} kept" + (f", {known} known already" if known else "")
+    return visit.go(f"/jobs/{posted.job_id}", f"{told}. Version {posted.version} will hold them.")
+
+
+def _status(status: str) -> str:
+    return status if status in list(FactStatus) else ""
