@@ -34,7 +34,7 @@ FARE = "The fare of the ferry to Wendmoor is {} crowns."
 FARE_QUESTION = "What is the fare of the ferry to Wendmoor?"
 SMITH = "Ada Quillfeather is the blacksmith of Orrinvale."
 SMITH_QUESTION = "Who is the blacksmith of Orrinvale?"
-ABSURD = replace(default(), name="absurd", learning_rate=0.1, max_steps=30, steps_per_sentence=0, rounds=1)
+ABSURD = replace(default(), name="absurd", learning_rate=0.1, max_steps=8, steps_per_sentence=0, rounds=1)
 
 
 @dataclass
@@ -67,7 +67,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     base, folder = MODELS / EMBEDDED_BASE_MODEL, tmp_path_factory.mktemp("continual")
     assert (base / "config.json").is_file(), f"no base model in {base}: any other test of this folder prepares it"
     port, vllm_port = free_ports(2)
-    settings = Settings(data_folder=folder, base_model=str(base), inference_port=vllm_port, port=port, broker_port=1)
+    settings = Settings(
+        data_folder=folder,
+        base_model=str(base),
+        inference_port=vllm_port,
+        port=port,
+        broker_port=1,
+        training_niceness=0,  # clients that ask without a pause would leave a modest trainer nothing
+    )
     upgrade(settings.store)
     server = start(settings, folder)
     store = Store(settings.store)
@@ -92,13 +99,13 @@ class Load:
 
 
 @contextmanager
-def asking(place: Place, question: str, clients: int) -> Iterator[Load]:
+def asking(place: Place, question: str, clients: int, pause_seconds: float = 0.0) -> Iterator[Load]:
     """So many clients ask the live version until the block ends."""
     load, stop = Load(), threading.Event()
 
     def one() -> None:
         with place.client() as client:
-            while not stop.is_set():
+            while not stop.wait(pause_seconds):
                 response = client.post("/ask", json={"question": question})
                 if response.status_code == 200:
                     load.answers.append((response.json()["version"], response.json()["answer"]))
@@ -119,7 +126,7 @@ def test_a_batch_that_does_harm_is_refused_while_the_old_version_answers(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(injection, "by_name", lambda _: ABSURD)
-    with asking(place, SMITH_QUESTION, 2) as load:
+    with asking(place, SMITH_QUESTION, 1, pause_seconds=1.0) as load:
         job = place.teach(Document("Bo Tarnwick is the tailor of Wendmoor."))
     print(f"{job.error} Meanwhile {len(load.answers)} answers, {len(load.failures)} failures.")
     assert job.status == JobStatus.FAILED
