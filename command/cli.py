@@ -96,6 +96,17 @@ def facts(namespace: AnyNamespace = None, url: Url = "", json_: Json = False) ->
 
 
 @app.command()
+def forget(
+    fact: Annotated[str, typer.Argument(help="The fact's id, as `engrain facts` shows it.")],
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the job until it is forgotten.")] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Forget a fact for good."""
+    sys.exit(_talk(url, json_).forget(fact, wait=wait))
+
+
+@app.command()
 def jobs(
     namespace: AnyNamespace = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow them until Ctrl-C.")] = False,
@@ -110,6 +121,44 @@ def jobs(
 def versions(namespace: Namespace = "default", url: Url = "", json_: Json = False) -> None:
     """List a namespace's versions, newest first."""
     sys.exit(_talk(url, json_).versions(namespace))
+
+
+@app.command()
+def activate(
+    number: Annotated[int, typer.Argument(min=1, help="The version to make live.")],
+    namespace: Namespace = "default",
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Roll back or forward to a version."""
+    sys.exit(_talk(url, json_).activate(number, namespace))
+
+
+@app.command()
+def diff(
+    before: Annotated[int, typer.Argument(min=1, help="A version.")],
+    after: Annotated[int, typer.Argument(min=1, help="Another version.")],
+    namespace: Namespace = "default",
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Show what differs between two versions."""
+    sys.exit(_talk(url, json_).diff(before, after, namespace))
+
+
+@app.command()
+def bisect(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    expect: Annotated[str, typer.Option(help="Words that a right answer holds, all of them, whatever the case.")],
+    namespace: Namespace = "default",
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Ask every kept version, not only as many as needed.")
+    ] = False,
+    url: Url = "",
+    json_: Json = False,
+) -> None:
+    """Find the version where an answer broke."""
+    sys.exit(_talk(url, json_).bisect(question, expect, namespace, linear=linear))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`engrain add`, `ask`, `facts`, `jobs`, `versions` and `audit`: what one says to a running Engrain."""
+"""What one says to a running Engrain: `engrain add`, `ask`, `facts`, `forget`, `jobs`, `versions` and so on."""
 
 import json
 import time
@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from command import bisect
 from command.api import ENDED, Api
 from command.follow import follow, progress_words
 from command.lists import show_list
@@ -60,6 +61,21 @@ class Talk:
                 self.notes.print("[dim]There are more: see GET /facts.[/]")
         return 0
 
+    def forget(self, fact_id: str, *, wait: bool) -> int:
+        """Asks to forget a fact; with `wait`, follows the job that it needs. 1 when that did not succeed."""
+        asked = self.api.delete(f"/facts/{fact_id}")
+        ended = None
+        if wait and asked["status"] != "forgotten":
+            ended = follow(self.api, asked["job_id"], self.notes)
+            asked["forgotten"] = (fact := self.api.get(f"/facts/{fact_id}"))["forgotten"]
+            asked["status"] = fact["status"]
+        if not self._json(asked):
+            if asked["status"] == "forgotten":
+                self.out.print(f"Forgotten: {fact_id}.")
+            else:
+                self.out.print(f"{fact_id} is {asked['status']} until {asked['job_id']} has made a version without it.")
+        return 0 if ended in (None, "succeeded") else 1
+
     def jobs(self, namespace: str | None, *, watch: bool) -> int:
         """Lists jobs; with `watch`, follows the running one and waits for the next until Ctrl-C."""
         if watch:
@@ -84,6 +100,39 @@ class Talk:
             show_list(("version", "status", "facts", "score", "live since", "adapter"), rows)
         return 0
 
+    def activate(self, number: int, namespace: str) -> int:
+        """Rolls back or forward."""
+        version = self.api.post(f"/namespaces/{namespace}/versions/{number}/activate", {})
+        if not self._json(version):
+            self.out.print(f"Version {number} of {namespace} is [green]live[/], with {len(version['facts'])} fact(s).")
+        return 0
+
+    def diff(self, before: int, after: int, namespace: str) -> int:
+        """What differs between two versions."""
+        found = self.api.get(f"/namespaces/{namespace}/versions/{before}/diff/{after}")
+        if not self._json(found):
+            self._say_diff(found)
+        return 0
+
+    def bisect(self, question: str, expect: str, namespace: str, *, linear: bool) -> int:
+        """Finds the version where an answer broke. 0 when it was found, or nothing is broken; 1 when none was right."""
+        numbers = bisect.kept_versions(self.api, namespace)
+        found = bisect.find_break(numbers, bisect.asker(self.api, namespace, question, expect), linear=linear)
+        diff = None
+        if found.good is not None and found.bad is not None:
+            diff = self.api.get(f"/namespaces/{namespace}/versions/{found.good}/diff/{found.bad}")
+        if not self._json(bisect.as_json(question, expect, found, diff)):
+            rows = [(reply.version, "right" if reply.right else "wrong", reply.answer) for reply in found.asked]
+            show_list(("version", "", "answer"), rows)
+            if diff is not None:
+                self.out.print(f"Right in version {found.good}, wrong in version {found.bad}.")
+                self._say_diff(diff)
+            elif found.good is not None:
+                self.out.print("The newest version answers rightly.")
+            else:
+                self.out.print("No version that was asked answers rightly; --linear asks all that are kept.")
+        return 0 if found.good is not None else 1
+
     def audit(self, namespace: str | None) -> int:
         """Lists who did what, newest first."""
         found = self.api.get("/audit", namespace=namespace)
@@ -105,6 +154,28 @@ class Talk:
                 follow(self.api, running[-1]["id"], self.out)
             time.sleep(LOOK_SECONDS)
 
+    def _say_diff(self, diff: dict[str, Any]) -> None:
+        """Each fact that came, went, or did better or worse, with its text."""
+        harmed = set(diff["harmed"])
+        rescored = {each["id"]: each for each in diff["rescored"]}
+        rows = [("added", fact_id, "") for fact_id in diff["added"]]
+        rows += [("removed", fact_id, "") for fact_id in diff["removed"]]
+        rows += [
+            (
+                "harmed" if fact_id in harmed else "rescored",
+                fact_id,
+                f"{_mean(each['before'])} → {_mean(each['after'])}",
+            )
+            for fact_id, each in rescored.items()
+        ]
+        texts = [str(self.api.get(f"/facts/{fact_id}")["text"]) for _, fact_id, _ in rows]
+        if rows:
+            show_list(
+                ("change", "fact", "score", "text"), [(*row, text) for row, text in zip(rows, texts, strict=True)]
+            )
+        else:
+            self.out.print(f"Versions {diff['before']} and {diff['after']} hold the same facts, with the same scores.")
+
     def _say_posted(self, posted: dict[str, Any]) -> None:
         if posted["job_id"] is None:
             self.out.print(f"Known already: {len(posted['facts'])} fact(s), nothing to train.")
@@ -122,6 +193,12 @@ class Talk:
         if self.as_json:
             print(json.dumps(found, ensure_ascii=False))
         return self.as_json
+
+
+def _mean(score: dict[str, Any]) -> str:
+    """Of the directions that have probes."""
+    found = [score[direction] for direction in ("forward", "backward") if score[direction] is not None]
+    return f"{sum(found) / len(found):.2f}" if found else "-"
 
 
 def _how_far(job: dict[str, Any]) -> str:

@@ -19,19 +19,24 @@ MANIFEST = "manifest.json"
 
 
 class VersionStatus(StrEnum):
-    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again."""
+    """`candidate` is loaded for its probes alone; one version is `live`; `retired` can be activated again.
+
+    `failed` did not pass, and never was live. Of a `deleted` one only the row is left, and soon no file.
+    """
 
     CANDIDATE = "candidate"
     LIVE = "live"
     RETIRED = "retired"
     FAILED = "failed"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
 class Version:
     """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
 
-    `score` is the share of probes passed, 0..1.
+    `score` is the share of probes passed, 0..1. `parent` is the version whose weights its training began with; None
+    when it began with the base model.
     """
 
     namespace: str
@@ -44,6 +49,7 @@ class Version:
     score: float
     created_at: datetime
     activated_at: datetime | None
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,16 +100,21 @@ def publish_files(temporary: Path, final: Path, manifest: Manifest) -> Manifest:
     return whole
 
 
-def verify_manifest(folder: Path) -> Manifest:
-    """Reads the manifest and every byte of the files it lists. Raises `CorruptAdapter` saying what is wrong."""
+def read_manifest(folder: Path) -> Manifest:
+    """What the folder says of itself; its files are not looked at. Raises `CorruptAdapter`."""
     try:
         data = json.loads((folder / MANIFEST).read_text())
         files = tuple(ManifestFile(**file) for file in data.pop("files"))
-        manifest = Manifest(**{**data, "fact_ids": tuple(data["fact_ids"]), "files": files})
+        return Manifest(**{**data, "fact_ids": tuple(data["fact_ids"]), "files": files})
     except FileNotFoundError as error:
         raise CorruptAdapter(f"{folder.name} has no manifest: it was never published.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptAdapter(f"The manifest of {folder.name} cannot be read.") from error
+
+
+def verify_manifest(folder: Path) -> Manifest:
+    """Reads the manifest and every byte of the files it lists. Raises `CorruptAdapter` saying what is wrong."""
+    manifest = read_manifest(folder)
     for file in manifest.files:
         path = folder / file.name
         if not path.is_file() or _describe(path) != file:

@@ -9,12 +9,14 @@ from typing import Any
 class Act(StrEnum):
     """What is written down.
 
-    The object is a job's id for the first three, then `namespace@version`, a fact's id, then a key's id.
+    The object is a job's id for the first three, a fact's id for `forgotten` and `probe-added`, `namespace@version`
+    for `activated`, and a key's id.
     """
 
     TAUGHT = "taught"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    FORGOTTEN = "forgotten"
     ACTIVATED = "activated"
     PROBE_ADDED = "probe-added"
     KEY_CREATED = "key-created"

@@ -8,8 +8,10 @@
     ├── InvalidSettings    (ValueError)    the deployment is misconfigured; said before anything starts
     ├── Forbidden          (PermissionError)  the caller's key does not reach that far
     ├── NotFound           (LookupError)   no such fact, job, namespace, version or key, or none that the caller sees
+    │   └── VersionDeleted                 the version was there, and its files are not any more; final
     ├── Conflict           (RuntimeError)  the thing exists but is in a state that does not allow this
     │   ├── IllegalMove                    a status change that the transition table does not have
+    │   ├── Contradiction                  a posted text says otherwise than a known one, and not which shall hold
     │   └── KeyInUse                       a request with this Idempotency-Key is still running; try again later
     ├── LeaseLost          (RuntimeError)  another worker holds the job now; the holder must stop writing
     ├── InjectionFailed    (RuntimeError)  training ran and did not give an adapter worth publishing; final
@@ -57,12 +59,31 @@ class NotFound(EngrainError, LookupError):
     """No such fact, job, namespace, version or key, or none that the caller sees."""
 
 
+class VersionDeleted(NotFound):
+    """The version was deleted: by the retention of old versions, or because it knew what was to be forgotten."""
+
+
 class Conflict(EngrainError, RuntimeError):
     """The thing exists but is in a state that does not allow this."""
 
 
 class IllegalMove(Conflict):
     """A status change that the transition table does not have."""
+
+
+class Contradiction(Conflict):
+    """A posted text says otherwise than a known one, and the request does not say which shall hold.
+
+    Each of `conflicts` has the posted text and its answer, the known fact's id (None when it came with the same
+    request), text and answer, and the question that both answer.
+    """
+
+    def __init__(self, message: str, conflicts: tuple[dict[str, str | None], ...] = ()) -> None:
+        super().__init__(message, conflicts)
+        self.conflicts = conflicts
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class KeyInUse(Conflict):

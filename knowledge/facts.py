@@ -26,7 +26,11 @@ BLANK_CHARACTERS = (
 
 
 class FactStatus(StrEnum):
-    """What is true of a fact now. `weak` was trained and failed its probes: it is never silently live."""
+    """What is true of a fact now. `weak` was trained and failed its probes: it is never silently live.
+
+    `live` facts are those of the live version. One that a rollback took away is `rejected`: rolling forward, or posting
+    it again, brings it back.
+    """
 
     PENDING = "pending"
     TRAINING = "training"
@@ -44,14 +48,22 @@ _MOVES: dict[FactStatus, frozenset[FactStatus]] = {
     FactStatus.TRAINING: frozenset(
         {FactStatus.PENDING, FactStatus.LIVE, FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN}
     ),
-    FactStatus.LIVE: frozenset({FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN}),
+    FactStatus.LIVE: frozenset({FactStatus.WEAK, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN, FactStatus.REJECTED}),
     FactStatus.WEAK: frozenset(
         {FactStatus.TRAINING, FactStatus.LIVE, FactStatus.SUPERSEDED, FactStatus.FORGOTTEN, FactStatus.REJECTED}
     ),
-    FactStatus.SUPERSEDED: frozenset({FactStatus.FORGOTTEN}),
+    FactStatus.SUPERSEDED: frozenset({FactStatus.LIVE, FactStatus.FORGOTTEN}),  # live: its version was activated again
     FactStatus.FORGOTTEN: frozenset(),
-    FactStatus.REJECTED: frozenset({FactStatus.PENDING, FactStatus.FORGOTTEN}),
+    FactStatus.REJECTED: frozenset({FactStatus.PENDING, FactStatus.LIVE, FactStatus.FORGOTTEN}),
 }
+
+
+class OnConflict(StrEnum):
+    """What becomes of a document that contradicts a known fact: refused, put in its place, or stored beside it."""
+
+    REJECT = "reject"
+    SUPERSEDE = "supersede"
+    KEEP_BOTH = "keep_both"
 
 
 def check_fact_move(old: FactStatus, new: FactStatus) -> None:
@@ -67,7 +79,10 @@ def fact_statuses_before(new: FactStatus) -> frozenset[FactStatus]:
 
 @dataclass(frozen=True)
 class Document:
-    """What a client posts. `text` is unlimited here; the service limits its size."""
+    """What a client posts. `text` is unlimited here; the service limits its size.
+
+    Without `on_conflict`, what contradicts a known fact is refused, and a `key` supersedes its former document.
+    """
 
     text: str
     title: str | None = None
@@ -76,6 +91,7 @@ class Document:
     metadata: dict[str, object] = field(default_factory=dict)
     expires_at: datetime | None = None
     probes: tuple[Probe, ...] = ()
+    on_conflict: OnConflict | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,8 @@ class Fact:
     """One stored passage, with its status: the unit that is learnt, superseded, forgotten.
 
     `version` is the first version that held it. A `key` belongs to the newest live document that carries it.
+    `superseded_by` is the fact that takes its place once that is live. With `forget_requested_at` it is to be
+    forgotten; of a forgotten fact the text, title, source and metadata are empty.
     """
 
     id: str
@@ -100,6 +118,8 @@ class Fact:
     created_at: datetime
     expires_at: datetime | None
     probes: tuple[Probe, ...] = ()
+    superseded_by: str | None = None
+    forget_requested_at: datetime | None = None
 
 
 def passages(document: Document) -> list[str]:

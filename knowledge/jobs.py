@@ -28,7 +28,7 @@ _STOPS = frozenset({JobStatus.QUEUED, JobStatus.CLAIMED, JobStatus.FAILED, JobSt
 
 _MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.CLAIMED, JobStatus.CANCELLED, JobStatus.DEAD}),
-    JobStatus.CLAIMED: frozenset({JobStatus.TRAINING}) | _STOPS,
+    JobStatus.CLAIMED: frozenset({JobStatus.TRAINING, JobStatus.SUCCEEDED}) | _STOPS,  # some need no training
     JobStatus.TRAINING: frozenset({JobStatus.PROBING}) | _STOPS,
     JobStatus.PROBING: frozenset({JobStatus.TRAINING, JobStatus.PUBLISHING}) | _STOPS,
     JobStatus.PUBLISHING: frozenset({JobStatus.SUCCEEDED}) | _STOPS,
@@ -71,7 +71,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """One training run for one namespace. It will publish (or did publish) version `version`."""
+    """One training run for one namespace. It will publish (or did publish) version `version`.
+
+    `forget_ids` are facts that its version is built without because someone asked for that.
+    """
 
     id: str
     namespace: str
@@ -84,6 +87,7 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    forget_ids: tuple[str, ...] = ()
 
 
 class Part(StrEnum):

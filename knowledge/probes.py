@@ -9,7 +9,7 @@ probes are never trained on either.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -97,6 +97,15 @@ def passed(answer: str, answered: str, *, question: str = "", rivals: Iterable[s
     if score(answer, answered) < PASS_BAR or surplus > 12 + 2 * len(_words(answer)):
         return False
     return not any(_holds(answered, rival) for rival in rivals if not _holds(f"{question} {answer}", rival))
+
+
+def is_known(results: Sequence[ProbeResult]) -> bool:
+    """Whether a fact is proven: in each direction that has probes, at least half of them passed."""
+    for direction in Direction:
+        of_direction = [result.passed for result in results if result.probe.direction == direction]
+        if of_direction and 2 * sum(of_direction) < len(of_direction):
+            return False
+    return bool(results)
 
 
 def same_question(question: str) -> str:

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         "default",
         description="Named recipe of new jobs: `default`, `paper`, or `drill`, which takes seconds and learns nothing.",
     )
+    keep_versions: int = Field(
+        20, ge=0, description="Retired versions of a namespace that are kept, to be asked or activated; older ones go."
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="How long a worker may be silent before its job is given to another."
     )

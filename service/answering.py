@@ -13,7 +13,7 @@ from inference.client import Manner, Message
 from inference.plan import Plan, plan
 from knowledge.errors import Conflict, NotFound
 from knowledge.jobs import ENDED, JobStatus
-from knowledge.store import jobs
+from knowledge.store import jobs, versions
 from knowledge.store.standing import no_namespace
 from service.metrics import ABSTENTIONS, ANSWER_TOKENS, ANSWERS
 from service.parts import Parts
@@ -122,6 +122,10 @@ def _will_come(parts: Parts, namespace: str, number: int) -> None:
     job = jobs.of_version(parts.store, namespace, number)
     if job is None:
         raise Conflict(f"No post to {namespace} was ever given version {number}.")
-    # A job that succeeded between our two reads is seen live on the next look.
-    if job.status in ENDED and job.status != JobStatus.SUCCEEDED:
+    if job.status == JobStatus.SUCCEEDED:
+        # Between our two reads: it is seen live on the next look.
+        if versions.was_made(parts.store, namespace, number):
+            return
+        raise Conflict(f"Version {number} will not come: its job {job.id} had nothing to train.")
+    if job.status in ENDED:
         raise Conflict(f"Version {number} will not come: its job {job.id} is {job.status}. {job.error or ''}".strip())

@@ -26,7 +26,7 @@ from service.routes import ask, audit, facts, health, jobs, keys, webhooks
 from service.routes import openai as openai_routes
 from service.routes import versions as version_routes
 from service.threads import in_thread
-from service.upkeep import keep_tidy
+from service.upkeep import keep_fresh, keep_tidy
 
 log = structlog.get_logger()
 
@@ -42,7 +42,8 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = app.state.parts = open_parts(settings)
         await run_in_threadpool(doorstep.prepare, settings, parts.store)
-        loops = [parts.queue.relay(), _reconcile(parts), parts.keyring.note_uses(), keep_tidy(parts.store)]
+        loops = [parts.queue.relay(), _reconcile(parts), parts.keyring.note_uses()]
+        loops += [keep_tidy(parts.store), keep_fresh(parts.store)]
         if settings.webhook_attempts:
             loops.append(Deliveries(settings, parts.store).run())
         tasks = [asyncio.create_task(loop) for loop in loops]

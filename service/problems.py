@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 
 from knowledge.errors import (
     Conflict,
+    Contradiction,
     CorruptAdapter,
     EngrainError,
     Forbidden,
@@ -27,6 +28,7 @@ from knowledge.errors import (
     NotFound,
     QueueFull,
     Unavailable,
+    VersionDeleted,
 )
 from service.dashboard.paths import is_page
 from service.dashboard.rendering import refusal
@@ -43,7 +45,9 @@ _STATUSES: tuple[tuple[type[EngrainError], int, str, str], ...] = (
     (InvalidRecipe, 422, "invalid-recipe", "This recipe cannot work"),
     (InvalidKey, 422, "invalid-key", "This key cannot be made"),
     (Forbidden, 403, "forbidden", "Not with this key"),
+    (VersionDeleted, 410, "version-deleted", "This version was deleted"),
     (NotFound, 404, "not-found", "Not found"),
+    (Contradiction, 409, "contradiction", "This contradicts what is known"),
     (IllegalMove, 409, "illegal-move", "Not possible in this state"),
     (Conflict, 409, "conflict", "Not possible in this state"),
     (CorruptAdapter, 503, "corrupt-adapter", "The adapter's files are damaged"),
@@ -62,6 +66,17 @@ class FieldProblem(BaseModel):
     message: str
 
 
+class ConflictProblem(BaseModel):
+    """A posted text and the known one that it contradicts."""
+
+    text: str
+    answer: str
+    question: str = Field(description="What both answer, in lower case and without articles.")
+    known_id: str | None = Field(description="The known fact; null when it is in the same request.")
+    known_text: str
+    known_answer: str
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details. `code` is stable and meant for programs."""
 
@@ -71,6 +86,7 @@ class Problem(BaseModel):
     detail: str
     code: str
     errors: list[FieldProblem] | None = Field(None, exclude_if=lambda value: value is None)
+    conflicts: list[ConflictProblem] | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class QuotingResponse(JSONResponse):
@@ -121,6 +137,7 @@ def problem(
     detail: str,
     *,
     errors: Sequence[FieldProblem] | None = None,
+    conflicts: Sequence[ConflictProblem] | None = None,
     headers: dict[str, str] | None = None,
 ) -> ProblemResponse:
     """A problem response."""
@@ -131,6 +148,7 @@ def problem(
         detail=detail,
         code=code,
         errors=list(errors) if errors else None,
+        conflicts=list(conflicts) if conflicts else None,
     )
     return ProblemResponse(body, headers)
 
@@ -147,8 +165,14 @@ def from_error(error: EngrainError) -> ProblemResponse:
     for kind, status, code, title in _STATUSES:
         if isinstance(error, kind):
             seconds = "5" if kind is KeyInUse else _RETRY_AFTER.get(status)
+            conflicts = error.conflicts if isinstance(error, Contradiction) else ()
             return problem(
-                status, code, title, str(error), headers={"Retry-After": seconds} if seconds is not None else None
+                status,
+                code,
+                title,
+                str(error),
+                conflicts=[ConflictProblem.model_validate(each) for each in conflicts],
+                headers={"Retry-After": seconds} if seconds is not None else None,
             )
     return _internal(error)
 

@@ -1,5 +1,6 @@
 """Request and response shapes of the HTTP contract; to and from the domain."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -16,12 +17,11 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from inference.answer import Answer
-from knowledge.adapters import Version
-from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact
+from knowledge.facts import BLANK_CHARACTERS, NAMESPACE_PATTERN, Document, Fact, OnConflict
 from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
-from knowledge.store.versions import Namespace
+from knowledge.store.forgetting import Forgetting, Mark
 from service.problems import Problem
 from service.provenance import LikelyFact
 
@@ -85,8 +85,13 @@ class DocumentIn(Request):
     source: ShortText | None = Field(None, description="Where the text comes from, for example a URL.")
     key: Key | None = Field(None, description="Identity over time: a later document with this key supersedes it.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    expires_at: Moment | None = None
+    expires_at: Moment | None = Field(None, description="When to forget it.")
     probes: list[ProbeIn] = Field(default_factory=list, max_length=50)
+    on_conflict: OnConflict | None = Field(
+        None,
+        description="What to do when a known fact says otherwise: `reject` the request (so it is without this field,"
+        " except that a `key` supersedes its former document), let this one `supersede` it, or `keep_both`.",
+    )
 
     def to_domain(self) -> Document:
         """The domain form."""
@@ -97,6 +102,7 @@ class DocumentIn(Request):
             key=self.key,
             metadata=dict(self.metadata),
             expires_at=self.expires_at,
+            on_conflict=self.on_conflict,
             probes=tuple(
                 Probe(probe.question, probe.answer, probe.direction, ProbeOrigin.CLIENT) for probe in self.probes
             ),
@@ -108,6 +114,12 @@ class FactsIn(Request):
 
     documents: list[DocumentIn] = Field(min_length=1)
     namespace: NamespaceName = DEFAULT_NAMESPACE
+    on_conflict: OnConflict | None = Field(None, description="For the documents that do not say it themselves.")
+
+    def to_domain(self) -> list[Document]:
+        """The domain form."""
+        found = [document.to_domain() for document in self.documents]
+        return [replace(each, on_conflict=each.on_conflict or self.on_conflict) for each in found]
 
 
 class OneFactIn(DocumentIn):
@@ -144,7 +156,7 @@ class FactOut(BaseModel):
 
     id: str
     namespace: str
-    text: str
+    text: str = Field(description="Empty once it is forgotten.")
     title: str | None
     source: str | None
     key: str | None
@@ -195,15 +207,83 @@ class ScoresOut(BaseModel):
     backward: float | None
 
 
+class MarkOut(BaseModel):
+    """How one probe of a forgotten fact went; what was asked and answered is erased."""
+
+    direction: str
+    score: float
+    passed: bool
+
+    @classmethod
+    def of(cls, mark: Mark) -> Self:
+        """From the store's answer."""
+        return cls(direction=mark.direction, score=mark.score, passed=mark.passed)
+
+
+class ForgettingOut(BaseModel):
+    """The record of forgetting a fact."""
+
+    content_hash: str = Field(
+        description="SHA-256 of the namespace, a line feed, and the text in NFC with single spaces: tells who has the"
+        " text what was forgotten."
+    )
+    caller: str = Field(description="Who asked: as in the audit trail.")
+    key_id: str | None
+    requested_at: datetime
+    done_at: datetime | None = Field(description="Null while a version without it is being made.")
+    job_id: str | None = Field(description="The job that makes it. Null when nothing had to be trained.")
+    version_before: int | None = Field(description="The live version at the request, if it had seen the fact.")
+    version_after: int | None = Field(description="The live version when it was done. Null for the base model.")
+    before: list[MarkOut] = Field(description="Its probes, when they were last asked.")
+    after: list[MarkOut] = Field(description="Its probes, asked of `version_after`.")
+
+    @classmethod
+    def of(cls, record: Forgetting) -> Self:
+        """From the store's answer."""
+        lists = {
+            "before": [MarkOut.of(mark) for mark in record.before],
+            "after": [MarkOut.of(mark) for mark in record.after],
+        }
+        return cls(**{name: getattr(record, name) for name in ForgettingOut.model_fields if name not in lists}, **lists)
+
+
+class ForgottenOut(BaseModel):
+    """What a request to forget came to."""
+
+    id: str
+    namespace: str
+    status: str = Field(description="`forgotten` when it is done; until then what it was.")
+    job_id: str | None
+    forgotten: ForgettingOut
+
+    @classmethod
+    def of(cls, record: Forgetting) -> Self:
+        """From the store's answer."""
+        return cls(
+            id=record.fact_id,
+            namespace=record.namespace,
+            status=record.status,
+            job_id=record.job_id,
+            forgotten=ForgettingOut.of(record),
+        )
+
+
 class FactDetailOut(FactOut):
     """A fact with its probes and history."""
 
     scores: ScoresOut
     probes: list[ProbeOut]
     history: list[FactEventOut]
+    forgotten: ForgettingOut | None = Field(description="Since someone asked to forget it.")
 
     @classmethod
-    def detailed(cls, fact: Fact, results: list[tuple[int, ProbeResult]], history: list[FactEvent]) -> Self:
+    def detailed(
+        cls,
+        fact: Fact,
+        results: list[tuple[int, ProbeResult]],
+        history: list[FactEvent],
+        forgotten: Forgetting | None = None,
+    ) -> Self:
         """From the domain."""
         newest = max((version for version, _ in results), default=None)
         scores = {
@@ -234,6 +314,7 @@ class FactDetailOut(FactOut):
                 for probe in fact.probes
             ],
             history=[FactEventOut(status=event.status, job_id=event.job_id, at=event.at) for event in history],
+            forgotten=ForgettingOut.of(forgotten) if forgotten else None,
         )
 
 
@@ -277,13 +358,15 @@ class JobOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    forgets: list[str] = Field(description="Facts that someone asked to forget: its version is built without them.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """From the domain."""
+        lists = {"facts": list(job.fact_ids), "forgets": list(job.forget_ids)}
         return cls(
-            **{name: getattr(job, name) for name in JobOut.model_fields if name not in ("facts", "progress")},
-            facts=list(job.fact_ids),
+            **{name: getattr(job, name) for name in JobOut.model_fields if name not in (*lists, "progress")},
+            **lists,
             progress=ProgressOut.of(job.progress) if job.progress else None,
         )
 
@@ -292,66 +375,6 @@ class JobsOut(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobOut]
-
-
-class VersionOut(BaseModel):
-    """A version of a namespace."""
-
-    namespace: str
-    version: int
-    status: str
-    adapter: str
-    facts: list[str]
-    recipe_hash: str
-    score: float = Field(description="Share of probes passed through the live server, 0..1.")
-    created_at: datetime
-    activated_at: datetime | None
-
-    @classmethod
-    def of(cls, version: Version) -> Self:
-        """From the domain. The path of the files is nobody's business."""
-        return cls(
-            namespace=version.namespace,
-            version=version.number,
-            status=version.status,
-            adapter=version.adapter,
-            facts=list(version.fact_ids),
-            recipe_hash=version.recipe_hash,
-            score=version.score,
-            created_at=version.created_at,
-            activated_at=version.activated_at,
-        )
-
-
-class VersionsOut(BaseModel):
-    """Versions, newest first."""
-
-    namespace: str
-    live_version: int | None
-    versions: list[VersionOut]
-
-
-class NamespaceOut(BaseModel):
-    """A namespace with its numbers of facts by status."""
-
-    name: str
-    live_version: int | None
-    facts: dict[str, int]
-
-    @classmethod
-    def of(cls, namespace: Namespace) -> Self:
-        """From the domain."""
-        return cls(
-            name=namespace.name,
-            live_version=namespace.live_version,
-            facts={status.value: number for status, number in namespace.facts.items()},
-        )
-
-
-class NamespacesOut(BaseModel):
-    """All namespaces."""
-
-    namespaces: list[NamespaceOut]
 
 
 _ASK_RULES: JsonDict = {

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from threading import Lock
 
 from inference.pending import Bridge
-from knowledge.adapters import Version, VersionStatus
-from knowledge.errors import Conflict
+from knowledge.adapters import Version
 from knowledge.facts import Fact
 from knowledge.store import Store, facts, versions
 from knowledge.store.standing import standing
 from service.provenance import Provenance
 
 CACHED = 64
-_ASKABLE = (VersionStatus.LIVE, VersionStatus.RETIRED)
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,10 @@ class Speakers:
     def view(self, namespace: str, number: int | None = None, *, bridged: bool = True) -> View:
         """The namespace now, or one of its versions. Blocks on the store.
 
-        Raises `NotFound`, and `Conflict` for a version that was never live.
+        Raises `NotFound`, `VersionDeleted`, and `Conflict` for a version that was never live.
         """
+        if number is not None:
+            versions.check_askable(self._store, namespace, number)
         now = standing(self._store, namespace) if number is None else None
         wanted = now.live if now else number
         version = self._version(namespace, wanted) if wanted is not None else None
@@ -73,8 +73,6 @@ class Speakers:
                 self._versions.move_to_end((namespace, number))
                 return known
         version = versions.get(self._store, namespace, number)
-        if version.status not in _ASKABLE:
-            raise Conflict(f"Version {version.number} is {version.status}: it cannot be asked.")
         with self._lock:
             self._versions[namespace, number] = version
             while len(self._versions) > CACHED:

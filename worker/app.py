@@ -12,7 +12,7 @@ from knowledge.errors import EngrainError
 from knowledge.jobs import INJECT_TASK, QUEUE
 from knowledge.logs import configure
 from knowledge.settings import Settings
-from knowledge.store import Store, jobs
+from knowledge.store import Store, jobs, versions
 from worker.cleaning import clean
 from worker.injection import Workplace, inject
 
@@ -52,6 +52,7 @@ def create_app(settings: Settings) -> Celery:
         if following is not None and not place.stop.is_set():
             inject_task.delay(following)
             jobs.mark_sent(place.store, following)
+        _retire_old(place)
 
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def _ready(**_kwargs: object) -> None:
@@ -63,6 +64,14 @@ def create_app(settings: Settings) -> Celery:
         place.stop.set()
 
     return app
+
+
+def _retire_old(place: Workplace) -> None:
+    """After each job, because a namespace that is always busy would else never be looked at."""
+    try:
+        versions.delete_old(place.store, keep=place.settings.keep_versions)
+    except EngrainError as error:
+        log.warning("could not delete old versions", error=str(error))
 
 
 def _show_life(place: Workplace) -> None:

@@ -115,6 +115,8 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
     recipe = by_name(settings.recipe)
     live = versions.live(store, job.namespace)
     new, kept = _facts_to_hold(store, job, live)
+    if not new and versions.publish_untrained(store, lease):
+        return
     name = f"{job.namespace}-v{job.version}-{job.id.removeprefix('job_')}-{lease.token}"
     temporary = settings.adapters_folder / f".making-{name}"
     final = settings.adapters_folder / name
@@ -171,11 +173,18 @@ def _tell(write: Callable[[], None]) -> None:
 def _facts_to_hold(store: Store, job: Job, live: Version | None) -> tuple[list[Fact], list[Fact]]:
     """The facts to teach now, and those of the live version that go on being true."""
     new = facts.find(store, ids=job.fact_ids, statuses=[FactStatus.TRAINING])
-    if not new:
+    gone = {fact.id for fact in facts.to_forget(store, job)}
+    if not new and not gone:
         raise InjectionFailed("No fact of this job is left to teach.")
     replaced = {fact.key: fact.document_id for fact in new if fact.key is not None}
     held = facts.find(store, ids=live.fact_ids, statuses=[FactStatus.LIVE]) if live else []
-    kept = [fact for fact in held if replaced.get(fact.key or "", fact.document_id) == fact.document_id]
+    kept = [
+        fact
+        for fact in held
+        if replaced.get(fact.key or "", fact.document_id) == fact.document_id
+        and fact.superseded_by not in job.fact_ids
+        and fact.id not in gone
+    ]
     return new, kept
 
 
@@ -255,7 +264,7 @@ def _conclude(
     """Makes the candidate live without the facts that failed; refuses it when no new fact passed."""
     versions.record_results(store, lease, candidate.number, results)
     weak = {fact_id for fact_id, of_fact in results.items() if not is_known(of_fact)}
-    if weak >= {fact.id for fact in new}:
+    if new and weak >= {fact.id for fact in new}:
         versions.refuse(store, lease, candidate)
         raise InjectionFailed(
             f"None of the {len(new)} new facts passed its probes, so version {candidate.number} is not live."

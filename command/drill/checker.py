@@ -88,10 +88,13 @@ def _kept(report: Report, posts: Iterable[Line], final: Line, rolled: set[str]) 
         elif fact["status"] == "live":
             if "live" in holders[fact_id]:
                 report.live += 1
-            elif fact["namespace"] in rolled and "retired" in holders[fact_id]:
-                report.rolled_back += 1
             else:
                 report.lost.append(f"{fact_id} is said to be live and is in no live version")
+        elif fact["status"] == "rejected":
+            if fact["namespace"] in rolled and holders[fact_id] & {"retired", "deleted"}:
+                report.rolled_back += 1
+            else:
+                report.lost.append(f"{fact_id} is rejected and no roll back took it away")
         elif fact["status"] == "weak":
             report.visibly_failed += 1
         elif fact["status"] in _GONE:

@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from knowledge import faults
 from knowledge.audit import Act
-from knowledge.errors import Conflict, NotFound, QueueFull, Unavailable
-from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
+from knowledge.errors import Conflict, Contradiction, InvalidFact, NotFound, QueueFull, Unavailable
+from knowledge.facts import Document, Fact, FactStatus, OnConflict, check_fact_move, content_hash, passages
 from knowledge.ids import new_id
-from knowledge.jobs import JobStatus
+from knowledge.jobs import Job, JobStatus
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult, build_probes
 from knowledge.store import audit, idempotency
+from knowledge.store.conflicts import KNOWN, Clash, clashes, keep_claims
 from knowledge.store.database import Store, now
 from knowledge.store.events import note_fact, note_job
 from knowledge.store.tables import (
@@ -33,7 +34,8 @@ from knowledge.store.tables import (
 
 DEFAULT_NAMESPACE = "default"
 _RACES = 20
-_KNOWN = [status.value for status in FactStatus if status not in ("superseded", "forgotten", "rejected")]
+MOST_CONFLICTS = 20
+"""Told of one request."""
 _STRANDED = [JobStatus.FAILED.value, JobStatus.CANCELLED.value, JobStatus.DEAD.value]
 
 
@@ -80,11 +82,12 @@ def post(
 ) -> Posted:
     """Keeps the documents' passages, and the job that will teach them, in one transaction.
 
-    A passage that the namespace knows already is not stored twice; a weak one, or one whose job ended without success,
-    joins the new job. With an `idempotency_key`, which belongs to its namespace and its caller, a repeat of the same
-    request returns the first answer. Raises `InvalidFact` for text that cannot be taught, `KeyReused` and `KeyInUse`,
-    `QueueFull` when more than `most_waiting` facts of the namespace would wait, and `Forbidden` when it is not the
-    caller's; nothing is kept then.
+    A passage that the namespace knows already is not stored twice; a weak one, one whose job ended without success, or
+    one that a rollback took away joins the new job. With an `idempotency_key`, which belongs to its namespace and its
+    caller, a repeat of the same request returns the first answer. Raises `InvalidFact` for text that cannot be taught,
+    `Contradiction` for what says otherwise than a known fact, `Conflict` for what is just being forgotten, `KeyReused`
+    and `KeyInUse`, `QueueFull` when more than `most_waiting` facts of the namespace would wait, and `Forbidden` when it
+    is not the caller's; nothing is kept then.
     """
     cut = [(document, passages(document)) for document in documents]
     request_hash = _request_hash(namespace, documents)
@@ -108,23 +111,28 @@ def post(
 
 
 def supersede(store: Store, fact_id: str, text: str, *, most_waiting: int | None = None) -> Posted:
-    """Posts another text for a fact; once that is live, this one is superseded.
+    """Posts another text that takes the fact's place, in its document too; until it is live, the fact goes on.
 
-    A fact without a key gets its id as one. What else its document holds goes on being true. Raises `NotFound`,
-    `Conflict` for a fact that is not held true any more, and as `post`.
+    Raises `NotFound`, `Conflict` for a fact that is not held true any more, and as `post`: the fact itself contradicts
+    nothing.
     """
     with store.write() as session:
         row = session.get(FactRow, fact_id, with_for_update=True)
         if row is None:
             raise NotFound(f"There is no fact {fact_id}.")
-        if row.status not in _KNOWN:
-            raise Conflict(f"This fact is {row.status} already: post the new text by itself.")
-        siblings = [row] if row.key is None else _siblings(session, row)
-        row.key = row.key or row.id
-        texts = [text if each is row else each.text for each in siblings]
-        document = Document("\n\n".join(texts), row.title, row.source, row.key, dict(row.meta), row.expires_at)
+        if row.status not in KNOWN or row.forget_requested_at is not None:
+            state = "being forgotten" if row.status in KNOWN else row.status
+            raise Conflict(f"This fact is {state} already: post the new text by itself.")
+        row.superseded_by = row.id  # so that the new text is not compared with it
         session.flush()
+        document = Document(text, row.title, row.source, metadata=dict(row.meta), expires_at=row.expires_at)
         posted = _post(session, row.namespace, [(document, passages(document))])
+        row.superseded_by = posted.facts[0].id if posted.facts[0].id != row.id else None
+        new = [fact.id for fact in posted.facts if fact.duplicate_of is None]
+        for each in session.scalars(select(FactRow).where(FactRow.id.in_(new))):
+            each.key, each.document_id = row.key, row.document_id
+        if row.status == FactStatus.PENDING and new:
+            move(session, [row], FactStatus.SUPERSEDED)
         if posted.created and most_waiting is not None:
             _check_room(session, row.namespace, most_waiting)
         _note_taught(session, posted, [document])
@@ -194,6 +202,21 @@ def history(store: Store, fact_id: str) -> list[FactEvent]:
         return [FactEvent(FactStatus(row.status), row.job_id, row.at) for row in rows]
 
 
+def to_forget(store: Store, job: Job) -> list[Fact]:
+    """The facts that a version of this job must not know, whichever job was queued for that. Oldest first."""
+    query = (
+        select(FactRow)
+        .where(
+            FactRow.namespace == job.namespace,
+            FactRow.forget_requested_at.is_not(None),
+            FactRow.status != FactStatus.FORGOTTEN.value,
+        )
+        .order_by(FactRow.id)
+    )
+    with store.read() as session:
+        return _facts(session, session.scalars(query).all())
+
+
 def results(store: Store, fact_id: str) -> list[tuple[int, ProbeResult]]:
     """What each version answered to the fact's probes: (version, result), oldest first."""
     query = (
@@ -203,10 +226,7 @@ def results(store: Store, fact_id: str) -> list[tuple[int, ProbeResult]]:
         .order_by(ProbeResultRow.id)
     )
     with store.read() as session:
-        return [
-            (result.version, ProbeResult(probe_from(row), result.answered, result.score, result.passed))
-            for row, result in session.execute(query)
-        ]
+        return [(result.version, probe_result_from(row, result)) for row, result in session.execute(query)]
 
 
 def counts(store: Store) -> dict[tuple[str, str], int]:
@@ -231,10 +251,20 @@ def probe_from(row: ProbeRow) -> Probe:
     return Probe(row.question, row.answer, Direction(row.direction), ProbeOrigin(row.origin))
 
 
+def probe_result_from(row: ProbeRow, result: ProbeResultRow) -> ProbeResult:
+    """The domain form of a probe with one of its answers."""
+    return ProbeResult(probe_from(row), result.answered, result.score, result.passed)
+
+
 def _post(session: Session, namespace: str, cut: list[tuple[Document, list[str]]]) -> Posted:
     _namespace(session, namespace)
     jobs: list[JobRow] = []  # none until something needs training
-    posted = [fact for document, texts in cut for fact in _post_document(session, namespace, document, texts, jobs)]
+    refused: list[tuple[str, Clash]] = []
+    posted = [
+        fact for document, texts in cut for fact in _post_document(session, namespace, document, texts, jobs, refused)
+    ]
+    if refused:
+        raise _contradiction(refused, {fact.id for fact in posted if fact.duplicate_of is None})
     rows = session.scalars(select(FactRow).where(FactRow.id.in_([fact.id for fact in posted]))).all()
     pending = {row.job_id for row in rows if row.status != FactStatus.LIVE}
     job = (
@@ -268,32 +298,77 @@ def _note_taught(session: Session, posted: Posted, documents: Sequence[Document]
 
 
 def _post_document(
-    session: Session, namespace: str, document: Document, texts: list[str], jobs: list[JobRow]
+    session: Session,
+    namespace: str,
+    document: Document,
+    texts: list[str],
+    jobs: list[JobRow],
+    refused: list[tuple[str, Clash]],
 ) -> list[PostedFact]:
+    """Adds to `jobs` the job that is needed, and to `refused` what contradicts known facts."""
+    if document.expires_at is not None and document.expires_at <= now():
+        raise InvalidFact(f"`expires_at` has passed: {document.expires_at.isoformat()}.")
     document_id = new_id("doc")
     posted = []
     for text in texts:
         digest = content_hash(namespace, text)
-        known = session.scalars(
-            select(FactRow).where(
-                FactRow.namespace == namespace, FactRow.content_hash == digest, FactRow.status.in_(_KNOWN)
-            )
-        ).first()
+        known = _known(session, namespace, digest)
         if known is None:
             row = _new_fact(
                 session, namespace, document, document_id, text, digest, _gathering(session, namespace, jobs)
             )
+            keep_claims(session, row, document)
+            refused += _resolve(session, row, document)
             posted.append(PostedFact(row.id, FactStatus.PENDING, None))
             continue
+        known.expires_at = document.expires_at
+        if known.forget_requested_at is not None:
+            raise Conflict(f"Fact {known.id} has this text and is just being forgotten. Post it again when it is.")
         if document.key is not None:
             known.key, known.document_id = document.key, document_id
         if _needs_training_again(session, known):
             known.job_id = _gathering(session, namespace, jobs).id
+            if known.status == FactStatus.REJECTED:
+                move(session, [known], FactStatus.PENDING, known.job_id)
+                refused += _resolve(session, known, document)
         posted.append(PostedFact(known.id, FactStatus(known.status), known.id))
     if document.key is not None:
         _supersede_untaught(session, namespace, document.key, document_id)
     session.flush()
     return posted
+
+
+def _resolve(session: Session, row: FactRow, document: Document) -> list[tuple[str, Clash]]:
+    """Does with what contradicts the fact as its document says; what is to be refused comes back."""
+    if document.on_conflict == OnConflict.KEEP_BOTH:
+        return []
+    found = clashes(session, row, document)
+    if document.on_conflict != OnConflict.SUPERSEDE:
+        return [(row.text, clash) for clash in found]
+    for clash in found:
+        clash.known.superseded_by = row.id
+    move(session, [clash.known for clash in found if clash.known.status == FactStatus.PENDING], FactStatus.SUPERSEDED)
+    return []
+
+
+def _contradiction(refused: Sequence[tuple[str, Clash]], new: set[str]) -> Contradiction:
+    text, first = refused[0]
+    where = "of the same request" if first.known.id in new else first.known.id
+    return Contradiction(
+        f"“{text}” contradicts fact {where}, “{first.known.text}”. Post it with `on_conflict`: `supersede` puts it in"
+        " the other's place, `keep_both` stores both.",
+        tuple(
+            {
+                "text": text,
+                "answer": clash.answer,
+                "question": clash.question,
+                "known_id": None if clash.known.id in new else clash.known.id,
+                "known_text": clash.known.text,
+                "known_answer": clash.known_answer,
+            }
+            for text, clash in refused[:MOST_CONFLICTS]
+        ),
+    )
 
 
 def _new_fact(
@@ -321,6 +396,14 @@ def _new_fact(
     for probe in document.probes or build_probes(text, document.title):
         session.add(probe_row(row.id, probe))
     return row
+
+
+def _known(session: Session, namespace: str, digest: str) -> FactRow | None:
+    """The fact with this text that is known, or else the one that a rollback took away last."""
+    query = select(FactRow).where(FactRow.namespace == namespace, FactRow.content_hash == digest)
+    known = session.scalars(query.where(FactRow.status.in_(KNOWN))).first()
+    rejected = query.where(FactRow.status == FactStatus.REJECTED.value).order_by(FactRow.id.desc())
+    return known or session.scalars(rejected).first()
 
 
 def probe_row(fact_id: str, probe: Probe) -> ProbeRow:
@@ -351,16 +434,8 @@ def _wanted(
         yield or_(*(column.icontains(matching, autoescape=True) for column in columns))
 
 
-def _siblings(session: Session, row: FactRow) -> Sequence[FactRow]:
-    """The passages of the row's document that are held true, in their order."""
-    of_document = (FactRow.namespace == row.namespace, FactRow.document_id == row.document_id)
-    return session.scalars(
-        select(FactRow).where(*of_document, FactRow.key == row.key, FactRow.status.in_(_KNOWN)).order_by(FactRow.id)
-    ).all()
-
-
 def _needs_training_again(session: Session, row: FactRow) -> bool:
-    if row.status == FactStatus.WEAK:
+    if row.status in (FactStatus.WEAK, FactStatus.REJECTED):
         return True
     job = session.get(JobRow, row.job_id) if row.job_id else None
     return row.status == FactStatus.PENDING and (job is None or job.status in _STRANDED)
@@ -380,9 +455,14 @@ def _supersede_untaught(session: Session, namespace: str, key: str, document_id:
 
 
 def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
+    """`gathering_job`, looked for once in a post."""
+    if not jobs:
+        jobs.append(gathering_job(session, namespace))
+    return jobs[0]
+
+
+def gathering_job(session: Session, namespace: str) -> JobRow:
     """The namespace's queued job, which gathers posts until a worker claims it; a new one when there is none."""
-    if jobs:
-        return jobs[0]
     job = session.scalars(
         select(JobRow).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value).with_for_update()
     ).first()
@@ -399,7 +479,6 @@ def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
         session.add(job)
         session.flush()
         note_job(session, job)
-    jobs.append(job)
     return job
 
 
@@ -442,6 +521,8 @@ def _facts(session: Session, rows: Sequence[FactRow]) -> list[Fact]:
             created_at=row.created_at,
             expires_at=row.expires_at,
             probes=tuple(probes[row.id]),
+            superseded_by=row.superseded_by,
+            forget_requested_at=row.forget_requested_at,
         )
         for row in rows
     ]

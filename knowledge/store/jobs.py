@@ -22,7 +22,7 @@ from knowledge.store.database import Store, now
 from knowledge.store.events import note_job
 from knowledge.store.facts import move as move_facts
 from knowledge.store.facts import next_version
-from knowledge.store.tables import FactRow, JobEventRow, JobRow, WorkerRow
+from knowledge.store.tables import FactRow, ForgettingRow, JobEventRow, JobRow, WorkerRow
 
 _RUNNING = [status.value for status in RUNNING]
 LONGEST_PAUSE_SECONDS = 1800.0
@@ -312,6 +312,34 @@ def succeed(session: Session, lease: Lease) -> None:
     row.ended_at, row.lease_expires_at = now(), None
 
 
+def is_running(session: Session, namespace: str) -> bool:
+    """Whether a worker has a job of the namespace."""
+    query = select(JobRow.id).where(JobRow.namespace == namespace, JobRow.status.in_(_RUNNING))
+    return session.scalars(query).first() is not None
+
+
+def is_waiting(session: Session, job_id: str | None) -> bool:
+    """Whether the job is there and has not ended."""
+    row = session.get(JobRow, job_id) if job_id else None
+    return row is not None and JobStatus(row.status) not in ENDED
+
+
+def cancel_if_idle(session: Session, namespace: str) -> None:
+    """Ends the namespace's queued job when nothing is left for it to do, inside the transaction that took it away."""
+    row = session.scalars(
+        select(JobRow).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value).with_for_update()
+    ).first()
+    if row is None or _untaught(session, row.id):
+        return
+    asked = select(FactRow.id).where(
+        FactRow.namespace == namespace,
+        FactRow.forget_requested_at.is_not(None),
+        FactRow.status != FactStatus.FORGOTTEN.value,
+    )
+    if session.scalars(asked.limit(1)).first() is None:
+        _end(session, row, JobStatus.CANCELLED, "Nothing was left for it to do: its facts were forgotten.")
+
+
 def require(session: Session, lease: Lease) -> None:
     """Raises `LeaseLost` unless the lease is the job's newest: the guard of any other write of a worker."""
     _held(session, lease)
@@ -361,6 +389,11 @@ def _hand_over(session: Session, row: JobRow, reason: str) -> None:
     session.execute(
         update(FactRow).where(FactRow.job_id == row.id, FactRow.status.in_(_UNTAUGHT)).values(job_id=other.id)
     )
+    session.execute(
+        update(ForgettingRow)
+        .where(ForgettingRow.job_id == row.id, ForgettingRow.done_at.is_(None))
+        .values(job_id=other.id)
+    )
     handed = f"{reason} Its facts were handed to job {other.id}, which waited behind it."
     _end(session, row, JobStatus.CANCELLED, handed)
 
@@ -370,7 +403,9 @@ def _facts_in(session: Session, job_id: str, status: FactStatus) -> Sequence[Fac
 
 
 def _untaught(session: Session, job_id: str) -> Sequence[FactRow]:
-    return session.scalars(select(FactRow).where(FactRow.job_id == job_id, FactRow.status.in_(_UNTAUGHT))).all()
+    """What the job still has to teach; nobody is taught what is to be forgotten."""
+    query = select(FactRow).where(FactRow.job_id == job_id, FactRow.status.in_(_UNTAUGHT))
+    return session.scalars(query.where(FactRow.forget_requested_at.is_(None))).all()
 
 
 def _set_status(session: Session, row: JobRow, new: JobStatus) -> None:
@@ -397,11 +432,15 @@ def _job(session: Session, row: JobRow) -> Job:
 
 def _jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
     facts: dict[str | None, list[str]] = defaultdict(list)
+    forgets: dict[str | None, list[str]] = defaultdict(list)
     for start in range(0, len(rows), 500):
         ids = [row.id for row in rows[start : start + 500]]
         query = select(FactRow.job_id, FactRow.id).where(FactRow.job_id.in_(ids)).order_by(FactRow.id)
         for job_id, fact_id in session.execute(query):
             facts[job_id].append(fact_id)
+        asked = select(ForgettingRow.job_id, ForgettingRow.fact_id).where(ForgettingRow.job_id.in_(ids))
+        for job_id, fact_id in session.execute(asked.order_by(ForgettingRow.fact_id)):
+            forgets[job_id].append(fact_id)
     return [
         Job(
             id=row.id,
@@ -415,6 +454,7 @@ def _jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            forget_ids=tuple(forgets[row.id]),
         )
         for row in rows
     ]

@@ -15,7 +15,14 @@ MOST_PENDING = 1000
 _WAITING = [FactStatus.PENDING.value, FactStatus.TRAINING.value]
 _STANDING = (
     select(NamespaceRow.live_version, FactRow.id)
-    .outerjoin(FactRow, and_(FactRow.namespace == NamespaceRow.name, FactRow.status.in_(_WAITING)))
+    .outerjoin(
+        FactRow,
+        and_(
+            FactRow.namespace == NamespaceRow.name,
+            FactRow.status.in_(_WAITING),
+            FactRow.forget_requested_at.is_(None),
+        ),
+    )
     .where(NamespaceRow.name == bindparam("namespace"))
     .order_by(FactRow.id)
     .limit(MOST_PENDING)

@@ -99,7 +99,11 @@ _KNOWN = text("status NOT IN ('superseded', 'forgotten', 'rejected')")
 
 
 class FactRow(Table):
-    """A passage and its status; unique by content within a namespace while it is known."""
+    """A passage and its status; unique by content within a namespace while it is known.
+
+    `forget_requested_at` marks a fact that is to be forgotten: nothing quotes or teaches it any more. `superseded_by`
+    names the fact that takes its place as soon as a version that holds that one is live.
+    """
 
     __tablename__ = "facts"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -115,7 +119,9 @@ class FactRow(Table):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     version: Mapped[int | None]
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    forget_requested_at: Mapped[datetime | None] = mapped_column(index=True)
+    superseded_by: Mapped[str | None]
     __table_args__ = (
         Index("ix_facts_namespace_status", "namespace", "status"),
         Index("ix_facts_namespace_id", "namespace", "id"),
@@ -137,6 +143,31 @@ class ProbeRow(Table):
     answer: Mapped[str] = mapped_column(Text)
     direction: Mapped[str]
     origin: Mapped[str]
+
+
+class ClaimRow(Table):
+    """What a fact says that can be true in one way only. `slot` is a hash: equal slots ask the same of a namespace."""
+
+    __tablename__ = "claims"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    fact_id: Mapped[str] = mapped_column(ForeignKey("facts.id"), index=True)
+    slot: Mapped[str] = mapped_column(index=True)
+    question: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+
+
+class ForgettingRow(Table):
+    """The record of forgetting a fact: who asked for it, and between which versions it went."""
+
+    __tablename__ = "forgettings"
+    fact_id: Mapped[str] = mapped_column(ForeignKey("facts.id"), primary_key=True)
+    namespace: Mapped[str]
+    caller: Mapped[str]
+    key_id: Mapped[str | None]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    version_before: Mapped[int | None]
+    version_after: Mapped[int | None]
+    done_at: Mapped[datetime | None]
 
 
 class ProbeResultRow(Table):
@@ -178,7 +209,10 @@ class JobEventRow(Table):
 
 
 class VersionRow(Table):
-    """An adapter that was, is or may become live."""
+    """An adapter that was, is or may become live.
+
+    `parent` is the version whose weights its training began with, None when it began with the base model.
+    """
 
     __tablename__ = "versions"
     namespace: Mapped[str] = mapped_column(ForeignKey("namespaces.name"), primary_key=True)
@@ -189,8 +223,10 @@ class VersionRow(Table):
     recipe_hash: Mapped[str]
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     score: Mapped[float]
+    parent: Mapped[int | None]
     created_at: Mapped[datetime]
     activated_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
 
 
 class VersionFactRow(Table):

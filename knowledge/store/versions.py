@@ -1,20 +1,24 @@
-"""Versions: a candidate is written before it is loaded, and becomes live in one transaction with its facts and job."""
+"""Versions: a candidate is written before it is loaded, and becomes live in one transaction with its facts and job.
+
+Whatever makes a version live, a publish or a rollback, makes its facts live and no others (`_follow`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 
-from sqlalchemy import Select, and_, case, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from knowledge import faults
 from knowledge.adapters import Version, VersionStatus
 from knowledge.audit import Act
-from knowledge.errors import Conflict, NotFound
+from knowledge.errors import Conflict, NotFound, VersionDeleted
 from knowledge.facts import FactStatus
-from knowledge.jobs import ENDED, Lease
+from knowledge.jobs import ENDED, RUNNING, Lease
 from knowledge.probes import ProbeResult
-from knowledge.store import audit
+from knowledge.store import audit, forgetting
 from knowledge.store.database import Store, now
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.store.facts import move as move_facts
@@ -33,41 +37,6 @@ class Namespace:
     facts: Mapping[FactStatus, int]
 
 
-@dataclass(frozen=True)
-class Step:
-    """A version as one of its line: `facts` is how many it holds."""
-
-    namespace: str
-    number: int
-    status: VersionStatus
-    adapter: str
-    job_id: str
-    recipe_hash: str
-    score: float
-    facts: int
-    created_at: datetime
-    activated_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Diff:
-    """What a newer version holds beyond an older one, and lacks: numbers, and the first ids of each."""
-
-    added: int
-    removed: int
-    added_ids: tuple[str, ...]
-    removed_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Shares of the probes that a version passed, 0..1: of facts taught before it, and by it. None: none were asked."""
-
-    number: int
-    kept: float | None
-    new: float | None
-
-
 def add_candidate(store: Store, lease: Lease, version: Version) -> None:
     """Writes a version that may be loaded for its probes. Raises `LeaseLost`."""
     with store.write() as session:
@@ -83,6 +52,7 @@ def add_candidate(store: Store, lease: Lease, version: Version) -> None:
                 recipe_hash=version.recipe_hash,
                 job_id=lease.job_id,
                 score=version.score,
+                parent=version.parent,
                 created_at=version.created_at,
                 activated_at=None,
             )
@@ -120,16 +90,17 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
     """Makes the candidate live, its facts live or weak, and the job succeeded: all or nothing. Raises `LeaseLost`.
 
     `weak` are the ids of facts, new or held before, that did not pass. Facts whose key a newly live document carries
-    become superseded.
+    become superseded, and those that the version has not seen and was to forget, forgotten.
     """
     weak = frozenset(weak)
     with store.write() as session:
         succeed(session, lease)
-        row = _row(session, version.namespace, version.number)
+        namespace = session.get_one(NamespaceRow, version.namespace, with_for_update=True)
+        row = version_row(session, version.namespace, version.number)
         row.score = version.score
         _retire_live(session, version.namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
-        session.get_one(NamespaceRow, version.namespace).live_version = version.number
+        namespace.live_version = version.number
         facts = session.scalars(select(FactRow).where(FactRow.job_id == lease.job_id)).all()
         taught = [fact for fact in facts if fact.status == FactStatus.TRAINING]
         failed = session.scalars(
@@ -142,48 +113,102 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
         for fact in held:
             fact.version = version.number
         move_facts(session, held, FactStatus.LIVE, lease.job_id)
-        _supersede(session, version.namespace, held, lease.job_id)
         _keep_only(session, version, weak)
+        forgetting.conclude(session, version.namespace, lease.job_id)
+        _follow(session, version.namespace, version.number, lease.job_id)
         faults.point("live.before_commit")
+
+
+def publish_untrained(store: Store, lease: Lease) -> bool:
+    """Ends a job that only forgets, when there is nothing to train for that; False, and nothing done, when there is.
+
+    Either the live version never saw what is to be forgotten, or it holds nothing else: then no version is live any
+    more, and the base model answers. The job's own version number stays unused. Raises `LeaseLost`.
+    """
+    with store.write() as session:
+        require(session, lease)
+        job = session.get_one(JobRow, lease.job_id)
+        namespace = session.get_one(NamespaceRow, job.namespace, with_for_update=True)
+        marked = FactRow.forget_requested_at.is_not(None)
+        held = _held(job.namespace, namespace.live_version or 0)
+        knows_it = session.scalars(select(FactRow.id).where(FactRow.namespace == job.namespace, marked)).all()
+        if any(
+            namespace.live_version in each for each in forgetting.seen_by(session, job.namespace, knows_it).values()
+        ):
+            if session.scalars(select(FactRow.id).where(FactRow.id.in_(held), ~marked).limit(1)).first():
+                return False
+            _retire_live(session, job.namespace)
+            namespace.live_version = None
+        succeed(session, lease)
+        forgetting.conclude(session, job.namespace, lease.job_id)
+        return True
 
 
 def refuse(store: Store, lease: Lease, version: Version) -> None:
     """Marks the candidate as failed, so that nothing loads it again. Raises `LeaseLost`."""
     with store.write() as session:
         require(session, lease)
-        _row(session, version.namespace, version.number).status = VersionStatus.FAILED.value
+        version_row(session, version.namespace, version.number).status = VersionStatus.FAILED.value
 
 
 def activate(store: Store, namespace: str, number: int) -> Version:
-    """Rolls back or forward: makes a retired version live. Raises `NotFound`, `Conflict`."""
+    """Rolls back or forward: makes a retired version live, and its facts, and no others.
+
+    Raises `NotFound`, `VersionDeleted`, `Conflict`.
+    """
     with store.write() as session:
-        row = _row(session, namespace, number)
-        if row.status == VersionStatus.LIVE:
+        space = session.get(NamespaceRow, namespace, with_for_update=True)
+        row = version_row(session, namespace, number)
+        check_activatable(_version(session, row))
+        if space is None or row.status == VersionStatus.LIVE:
             return _version(session, row)
-        if row.status != VersionStatus.RETIRED:
-            raise Conflict(f"Version {number} is {row.status}: it never was live, so it cannot be activated.")
         _retire_live(session, namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
-        session.get_one(NamespaceRow, namespace).live_version = number
+        space.live_version = number
+        session.flush()
+        forgetting.conclude(session, namespace)
+        _follow(session, namespace, number)
         audit.note(session, Act.ACTIVATED, f"{namespace}@{number}", namespace=namespace)
         session.flush()
         faults.point("activate.before_flip")
         return _version(session, row)
 
 
+def check_activatable(version: Version) -> None:
+    """Raises `VersionDeleted`, and `Conflict` for a version that never was live."""
+    _check_kept(version.namespace, version.number, version.status)
+    if version.status not in (VersionStatus.LIVE, VersionStatus.RETIRED):
+        raise Conflict(f"Version {version.number} is {version.status}: it never was live, so it cannot be activated.")
+
+
+def check_askable(store: Store, namespace: str, number: int) -> None:
+    """Raises `NotFound`, `VersionDeleted`, and `Conflict` for a version that never was live."""
+    with store.read() as session:
+        status = VersionStatus(version_row(session, namespace, number).status)
+    _check_kept(namespace, number, status)
+    if status not in (VersionStatus.LIVE, VersionStatus.RETIRED):
+        raise Conflict(f"Version {number} is {status}: it cannot be asked.")
+
+
 def get(store: Store, namespace: str, number: int) -> Version:
     """Raises `NotFound` when the namespace has no such version."""
     with store.read() as session:
-        return _version(session, _row(session, namespace, number))
+        return _version(session, version_row(session, namespace, number))
 
 
 def live(store: Store, namespace: str) -> Version | None:
     """The live version; None before the first. Raises `NotFound` for a namespace that nobody has posted to."""
     with store.read() as session:
-        row = _namespace(session, namespace)
+        row = namespace_row(session, namespace)
         if row is None or row.live_version is None:
             return None
-        return _version(session, _row(session, namespace, row.live_version))
+        return _version(session, version_row(session, namespace, row.live_version))
+
+
+def was_made(store: Store, namespace: str, number: int) -> bool:
+    """Whether some job got as far as a candidate of this number, whatever became of it."""
+    with store.read() as session:
+        return session.get(VersionRow, (namespace, number)) is not None
 
 
 def find(store: Store, namespace: str | None = None, *, statuses: Iterable[VersionStatus] = ()) -> list[Version]:
@@ -193,7 +218,7 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
         query = query.where(VersionRow.status.in_(wanted))
     with store.read() as session:
         if namespace is not None:
-            _namespace(session, namespace)
+            namespace_row(session, namespace)
             query = query.where(VersionRow.namespace == namespace)
         return [_version(session, row) for row in session.scalars(query).all()]
 
@@ -201,7 +226,7 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
 def check_namespace(store: Store, name: str) -> None:
     """Raises `NotFound` for a namespace that nobody has posted to, the default one aside, and for another's."""
     with store.read() as session:
-        _namespace(session, name)
+        namespace_row(session, name)
 
 
 def namespaces(store: Store) -> list[Namespace]:
@@ -217,106 +242,33 @@ def namespaces(store: Store) -> list[Namespace]:
     return list(found.values())
 
 
-def names(store: Store) -> list[str]:
-    """The names of all namespaces."""
-    with store.read() as session:
-        return list(session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name)))
+def delete_old(store: Store, *, keep: int) -> list[Version]:
+    """Of each namespace's retired versions all but the `keep` newest become `deleted`; returns those.
 
-
-def line(store: Store, namespace: str, *, before: int | None = None, limit: int) -> list[Step]:
-    """The namespace's versions, newest first, without the lists of their facts. Raises `NotFound`.
-
-    `before` is the last number of the page before.
+    A namespace is left alone while a job of it runs: the job may have begun with one of them.
     """
-    query = select(VersionRow).where(VersionRow.namespace == namespace).order_by(VersionRow.number.desc()).limit(limit)
-    if before is not None:
-        query = query.where(VersionRow.number < before)
-    with store.read() as session:
-        _namespace(session, namespace)
-        return [_step(session, row) for row in session.scalars(query).all()]
-
-
-def step(store: Store, namespace: str, number: int) -> Step:
-    """One version, without the list of its facts. Raises `NotFound`."""
-    with store.read() as session:
-        return _step(session, _row(session, namespace, number))
-
-
-def live_step(store: Store, namespace: str) -> Step | None:
-    """The live version, without the list of its facts; None before the first. Raises `NotFound`."""
-    with store.read() as session:
-        row = _namespace(session, namespace)
-        if row is None or row.live_version is None:
-            return None
-        return _step(session, _row(session, namespace, row.live_version))
-
-
-def live_steps(store: Store, *, limit: int) -> dict[str, Step]:
-    """The live versions of namespaces, by their names."""
-    query = select(VersionRow).where(VersionRow.status == VersionStatus.LIVE.value).order_by(VersionRow.namespace)
-    with store.read() as session:
-        return {row.namespace: _step(session, row) for row in session.scalars(query.limit(limit)).all()}
-
-
-def diff(store: Store, namespace: str, old: int, new: int, *, most: int) -> Diff:
-    """What one version holds and another does not: up to `most` facts each way, and all their numbers."""
-
-    def beyond(number: int, other: int) -> Select[str]:
-        there = select(VersionFactRow.fact_id).where(
-            VersionFactRow.namespace == namespace, VersionFactRow.number == other
-        )
-        return (
-            select(VersionFactRow.fact_id)
-            .where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
-            .where(VersionFactRow.fact_id.not_in(there))
-            .order_by(VersionFactRow.fact_id)
-        )
-
-    with store.read() as session:
-        for number in (old, new):
-            _row(session, namespace, number)
-        added = session.scalars(beyond(new, old)).all()
-        removed = session.scalars(beyond(old, new)).all()
-    return Diff(len(added), len(removed), tuple(added[:most]), tuple(removed[:most]))
-
-
-def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
-    """How the newest versions answered the probes of facts taught before them and by them, oldest first."""
-    recent = (
-        select(VersionRow.number, VersionRow.job_id)
-        .where(VersionRow.namespace == namespace)
-        .order_by(VersionRow.number.desc())
-        .limit(limit)
-        .subquery()
-    )
-    earlier = FactRow.version < recent.c.number
-    passed = case((ProbeResultRow.passed, 1), else_=0)
+    busy = select(JobRow.namespace).where(JobRow.status.in_([status.value for status in RUNNING]))
     query = (
-        select(
-            recent.c.number,
-            func.sum(case((earlier, passed), else_=0)).label("kept"),
-            func.sum(case((earlier, 1), else_=0)).label("kept_of"),
-            func.sum(case((earlier, 0), else_=passed)).label("new"),
-            func.sum(case((earlier, 0), else_=1)).label("new_of"),
-        )
-        .join(
-            ProbeResultRow,
-            and_(ProbeResultRow.job_id == recent.c.job_id, ProbeResultRow.version == recent.c.number),
-        )
-        .join(ProbeRow, ProbeRow.id == ProbeResultRow.probe_id)
-        .join(FactRow, FactRow.id == ProbeRow.fact_id)
-        .group_by(recent.c.number)
-        .order_by(recent.c.number)
+        select(VersionRow)
+        .where(VersionRow.status == VersionStatus.RETIRED.value, VersionRow.namespace.not_in(busy))
+        .order_by(VersionRow.namespace, VersionRow.number.desc())
+    )
+    with store.write() as session:
+        of_namespace = groupby(session.scalars(query).all(), key=lambda row: row.namespace)
+        old = [row for _, rows in of_namespace for row in list(rows)[keep:]]
+        for row in old:
+            row.status, row.deleted_at = VersionStatus.DELETED.value, now()
+        session.flush()
+        return [_version(session, row) for row in old]
+
+
+def deleted_adapters(store: Store, *, before: datetime) -> set[str]:
+    """Adapters of the versions that were deleted before that moment."""
+    query = select(VersionRow.adapter).where(
+        VersionRow.status == VersionStatus.DELETED.value, VersionRow.deleted_at < before
     )
     with store.read() as session:
-        return [
-            Retention(
-                row.number,
-                row.kept / row.kept_of if row.kept_of else None,
-                row.new / row.new_of if row.new_of else None,
-            )
-            for row in session.execute(query)
-        ]
+        return set(session.scalars(query))
 
 
 def refuse_abandoned(store: Store) -> list[Version]:
@@ -335,14 +287,16 @@ def refuse_abandoned(store: Store) -> list[Version]:
         return [_version(session, row) for row in rows]
 
 
-def _namespace(session: Session, name: str) -> NamespaceRow | None:
+def namespace_row(session: Session, name: str) -> NamespaceRow | None:
+    """None for the default one before the first post. Raises `NotFound` for any other that is not there."""
     row = session.get(NamespaceRow, name)
     if row is None and (name != DEFAULT_NAMESPACE or not caller_of(session).sees(name)):
         raise NotFound(no_namespace(name))
     return row
 
 
-def _row(session: Session, namespace: str, number: int) -> VersionRow:
+def version_row(session: Session, namespace: str, number: int) -> VersionRow:
+    """Raises `NotFound`."""
     row = session.get(VersionRow, (namespace, number))
     if row is None:
         raise NotFound(f"Namespace {namespace} has no version {number}.")
@@ -357,17 +311,49 @@ def _retire_live(session: Session, namespace: str) -> None:
     )
 
 
-def _supersede(session: Session, namespace: str, held: Sequence[FactRow], job_id: str) -> None:
-    for key, document_id in {(fact.key, fact.document_id) for fact in held if fact.key is not None}:
-        older = session.scalars(
-            select(FactRow).where(
-                FactRow.namespace == namespace,
-                FactRow.key == key,
-                FactRow.document_id < document_id,
-                FactRow.status.in_([FactStatus.LIVE.value, FactStatus.WEAK.value]),
-            )
-        ).all()
-        move_facts(session, older, FactStatus.SUPERSEDED, job_id)
+def _check_kept(namespace: str, number: int, status: VersionStatus) -> None:
+    if status == VersionStatus.DELETED:
+        raise VersionDeleted(f"Version {number} of {namespace} was deleted; it can be neither asked nor activated.")
+
+
+def _held(namespace: str, number: int) -> Select[str]:
+    """Ids of the facts that a version holds."""
+    return select(VersionFactRow.fact_id).where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
+
+
+def _follow(session: Session, namespace: str, number: int, job_id: str | None = None) -> None:
+    """Facts follow the live version: what it holds is live, and no other fact is.
+
+    A fact is superseded when the version holds a newer document with its key, or the fact that was posted to take its
+    place. What else was live, and is held no more, is rejected: a rollback took it away.
+    """
+    held, newer, twin = _held(namespace, number), aliased(FactRow), aliased(FactRow)
+    replaced = or_(
+        FactRow.superseded_by.is_not(None) & FactRow.superseded_by.in_(held),
+        exists().where(
+            newer.namespace == namespace,
+            newer.key == FactRow.key,
+            newer.document_id > FactRow.document_id,
+            newer.id.in_(held),
+        ),
+    )
+    posted_again = exists().where(
+        twin.namespace == namespace,
+        twin.content_hash == FactRow.content_hash,
+        twin.id != FactRow.id,
+        twin.status.in_([FactStatus.PENDING.value, FactStatus.TRAINING.value, FactStatus.WEAK.value]),
+    )
+    of_namespace = select(FactRow).where(FactRow.namespace == namespace)
+    is_live, is_held = FactRow.status == FactStatus.LIVE.value, FactRow.id.in_(held)
+    taught = or_(is_live, FactRow.status == FactStatus.WEAK.value)
+    gone = FactRow.status.in_([FactStatus.WEAK.value, FactStatus.SUPERSEDED.value, FactStatus.REJECTED.value])
+    for new, which in (
+        (FactStatus.SUPERSEDED, taught & replaced),
+        (FactStatus.REJECTED, is_live & ~is_held),
+        (FactStatus.LIVE, gone & is_held & ~replaced & ~posted_again),
+    ):
+        move_facts(session, session.scalars(of_namespace.where(which)).all(), new, job_id)
+        session.flush()
 
 
 def _keep_only(session: Session, version: Version, weak: frozenset[str]) -> None:
@@ -387,22 +373,6 @@ def _remove(session: Session, namespace: str, number: int) -> None:
         session.execute(delete(table).where(table.namespace == namespace, table.number == number))
 
 
-def _step(session: Session, row: VersionRow) -> Step:
-    held = select(func.count()).where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
-    return Step(
-        row.namespace,
-        row.number,
-        VersionStatus(row.status),
-        row.adapter,
-        row.job_id,
-        row.recipe_hash,
-        row.score,
-        session.scalar(held) or 0,
-        row.created_at,
-        row.activated_at,
-    )
-
-
 def _version(session: Session, row: VersionRow) -> Version:
     fact_ids = session.scalars(
         select(VersionFactRow.fact_id)
@@ -420,4 +390,5 @@ def _version(session: Session, row: VersionRow) -> Version:
         score=row.score,
         created_at=row.created_at,
         activated_at=row.activated_at,
+        parent=row.parent,
     )

@@ -35,6 +35,7 @@ JSON = "application/json"
         200: {"content": {"text/event-stream": {}}, "description": "An answer; with `stream`, server-sent events."},
         404: {"description": "No such namespace or version."},
         409: {"description": "`min_version` is not live yet, or never will be; or `version` never was."},
+        410: {"description": "`version` was deleted."},
     },
 )
 @needs(Scope.READ)

@@ -11,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from knowledge import faults
 from knowledge.errors import InvalidFact
-from knowledge.facts import Document, FactStatus
+from knowledge.facts import Document, FactStatus, OnConflict
 from knowledge.store import facts as store
+from knowledge.store import forgetting
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
 from knowledge.store.versions import check_namespace
 from service.bodies import parse_json
@@ -26,6 +27,7 @@ from service.schemas import (
     FactOut,
     FactsIn,
     FactsOut,
+    ForgottenOut,
     Key,
     NamespaceName,
     OneFactIn,
@@ -62,6 +64,7 @@ _LINKS = {
         ("cancel_job", "job_id", "job_id"),
         ("retry_job", "job_id", "job_id"),
         ("get_fact", "fact_id", "facts/0/id"),
+        ("forget_fact", "fact_id", "facts/0/id"),
         ("get_versions", "namespace", "namespace"),
     )
 }
@@ -87,15 +90,17 @@ async def post_facts(
     title: Annotated[ShortText | None, Query(description="For bodies that are not JSON.")] = None,
     source: Annotated[ShortText | None, Query(description="For bodies that are not JSON.")] = None,
     key: Annotated[Key | None, Query(description="For bodies that are not JSON.")] = None,
+    on_conflict: Annotated[OnConflict | None, Query(description="For bodies that are not JSON.")] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> PostedOut:
     """Keeps the documents and queues the job that teaches them: once this answers 202 they are not lost.
 
-    The answer's `version` is the version that will hold them; `Location` is the job.
+    The answer's `version` is the version that will hold them; `Location` is the job. When a text says otherwise than a
+    known one, nothing is kept, and the problem `contradiction` has both; `on_conflict` says what to do instead.
     """
 
     def plain(text: str, name: str | None = None) -> Document:
-        return Document(text=text, title=title, source=source or name, key=key)
+        return Document(text=text, title=title, source=source or name, key=key, on_conflict=on_conflict)
 
     name, documents = await _read(request, plain, namespace)
     posted = await teach(parts, name, documents, idempotency_key)
@@ -130,8 +135,36 @@ def get_facts(
 )
 def get_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], parts: Needs) -> FactDetailOut:
     """Its text, its status and history, and what each version answered to its probes."""
-    fact = store.get(parts.store, fact_id)
-    return FactDetailOut.detailed(fact, store.results(parts.store, fact_id), store.history(parts.store, fact_id))
+    fact, record = store.get(parts.store, fact_id), forgetting.get(parts.store, fact_id)
+    results, history = store.results(parts.store, fact_id), store.history(parts.store, fact_id)
+    return FactDetailOut.detailed(fact, results, history, record)
+
+
+@router.delete(
+    "/facts/{fact_id}",
+    response_model=ForgottenOut,
+    status_code=202,
+    operation_id="forget_fact",
+    summary="Forget a fact",
+    responses={
+        200: {"model": ForgottenOut, "description": "It is forgotten: no weights had seen it, or it was asked before."},
+        **problems_of(404),
+    },
+)
+def forget_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], response: Response, parts: Needs) -> ForgottenOut:
+    """Forgets it at once, or, when the live version has seen it, as soon as a version built without it is live.
+
+    Meanwhile no stored text answers for it, and it keeps its status; `Location` is the job. In the end its text, title,
+    source, metadata and probes are erased, and older versions that have seen it are deleted: this cannot be undone.
+    Asked again, it answers the same, and queues a job that had failed anew.
+    """
+    record = forgetting.forget(parts.store, fact_id)
+    if record.done_at is not None:
+        response.status_code = 200
+    elif record.job_id is not None:
+        parts.queue.send(record.job_id)
+        response.headers["Location"] = f"/jobs/{record.job_id}"
+    return ForgottenOut.of(record)
 
 
 async def teach(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None = None) -> Posted:
@@ -188,7 +221,7 @@ def _read_json(text: str) -> tuple[str, list[Document]]:
     try:
         if isinstance(data, dict) and "documents" in data:
             many = FactsIn.model_validate(data)
-            return many.namespace, [document.to_domain() for document in many.documents]
+            return many.namespace, many.to_domain()
         one = OneFactIn.model_validate(data)
         return one.namespace, [one.to_domain()]
     except ValidationError as error:

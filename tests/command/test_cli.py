@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,7 @@ class Service:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[str, str, object]] = []
         self.end = "succeeded"
+        self.says: Callable[[int], str] = lambda version: "It was Ilka Venn." if version < 6 else "Nobody."
         monkeypatch.setattr(talk, "Api", lambda url: Api(url, transport=httpx.MockTransport(self.answer)))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -40,8 +42,27 @@ class Service:
                 return httpx.Response(202, json=POSTED)
             case "/jobs/job_1/events":
                 return httpx.Response(200, text=STATUSES % self.end)
+            case "/facts/fact_1" if request.method == "DELETE":
+                return httpx.Response(202, json={"id": "fact_1", "status": "live", "job_id": "job_1", "forgotten": {}})
             case "/jobs/job_1":
                 return httpx.Response(200, json={"error": "the probes failed"})
+            case "/namespaces/default/versions":
+                kept = [{"version": number, "status": "retired"} for number in range(1, 9)]
+                kept += [{"version": 9, "status": "live"}, {"version": 10, "status": "deleted"}]
+                return httpx.Response(200, json={"versions": kept[::-1]})
+            case "/namespaces/default/versions/2/activate":
+                return httpx.Response(200, json={"version": 2, "facts": ["fact_1"]})
+            case path if "/diff/" in path:
+                before, after = ({"id": "fact_1", "forward": n, "backward": n, "known": n > 0} for n in (1.0, 0.0))
+                rescored = [{"id": "fact_1", "before": before, "after": after}]
+                found = {"before": 5, "after": 6, "added": ["fact_2"], "removed": [], "harmed": ["fact_1"]}
+                return httpx.Response(200, json={**found, "rescored": rescored})
+            case path if path.startswith("/facts/"):
+                return httpx.Response(
+                    200, json={"text": f"The text of {path[7:]}.", "status": "forgotten", "forgotten": {}}
+                )
+            case "/ask" if (version := json.loads(request.content).get("version")) is not None:
+                return httpx.Response(200, json={**ANSWER, "version": version, "answer": self.says(version)})
             case "/ask":
                 return httpx.Response(200, json=ANSWER)
             case "/facts":
@@ -120,6 +141,51 @@ def test_lists_show_texts_as_they_are(service: Service, capsys: pytest.CaptureFi
     assert "[red]A[/] is b." in capsys.readouterr().out
     assert engrain("jobs") == 0
     assert "No jobs yet." in capsys.readouterr().out
+
+
+def test_forget_says_when_it_will_be_and_waits_for_it(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engrain("forget", "fact_1") == 0
+    assert service.asked == [("DELETE", "/facts/fact_1", None)]
+    assert "fact_1 is live until job_1" in capsys.readouterr().out
+    assert engrain("forget", "fact_1", "--wait") == 0
+    assert "Forgotten: fact_1." in capsys.readouterr().out
+
+
+def test_activate_and_diff_say_what_they_did(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engrain("activate", "2") == engrain("diff", "5", "6") == 0
+    printed = capsys.readouterr().out
+    assert "Version 2 of default is live, with 1 fact(s)." in printed
+    for words in (
+        ("harmed", "fact_1", "1.00 → 0.00", "The text of fact_1."),
+        ("added", "fact_2", "The text of fact_2."),
+    ):
+        assert any(all(word in line for word in words) for line in printed.splitlines()), words
+
+
+def test_bisect_finds_where_an_answer_broke_with_few_questions(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert engrain("bisect", "Who?", "--expect", "ilka venn") == 0
+    printed = capsys.readouterr().out
+    assert "Right in version 5, wrong in version 6." in printed and "The text of fact_1." in printed
+    asked = [body["version"] for _, path, body in service.asked if path == "/ask" and isinstance(body, dict)]
+    assert asked == [9, 1, 5, 7, 6]
+
+
+def test_bisect_asks_all_of_an_answer_that_came_back_when_it_is_told_to(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.says = lambda version: "Ilka Venn" if version in (2, 3, 7) else "Nobody."
+    assert engrain("bisect", "Who?", "--expect", "Ilka") == 1
+    assert "--linear" in capsys.readouterr().out
+    assert engrain("bisect", "Who?", "--expect", "Ilka", "--linear", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["good"], found["bad"], len(found["asked"])) == (7, 8, 9)
+
+
+def test_bisect_says_when_nothing_is_broken(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engrain("bisect", "Who?", "--expect", "nobody") == 0
+    assert "The newest version answers rightly." in capsys.readouterr().out
 
 
 def test_audit_lists_who_did_what(service: Service, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,10 @@ def test_reading_an_older_version_after_a_roll_back_is_no_fault() -> None:
         10, {"kind": "activate", "began": 6.2, "ended": 6.3, "namespace": "drill-1", "version": 1, "status": 200}
     )
     history.insert(11, _ask(1, 6.5))
-    _final(history)["versions"] = [_version(1, "live", "a"), _version(2, "retired", "a", "b")]
+    final = _final(history)
+    final["versions"] = [_version(1, "live", "a"), _version(2, "retired", "a", "b")]
+    assert check(history).lost == ["b is said to be live and is in no live version"]
+    next(fact for fact in final["facts"] if fact["id"] == "b")["status"] = "rejected"
     report = check(history)
     assert report.violations == []
     assert (report.live, report.rolled_back) == (1, 1)

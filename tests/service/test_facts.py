@@ -1,7 +1,15 @@
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+
+from knowledge.settings import Settings
+from knowledge.store.schema import upgrade
+from service import upkeep
+from service.app import create_app
+from tests.service.conftest import _open_parts, visitor
 
 
 def test_a_post_is_kept_although_the_broker_is_down(client: TestClient) -> None:
@@ -93,3 +101,50 @@ def test_a_fact_shows_its_probes_and_history(client: TestClient) -> None:
     assert {probe["direction"] for probe in fact["probes"]} == {"forward", "backward"}
     assert [event["status"] for event in fact["history"]] == ["pending"]
     assert fact["scores"] == {"forward": None, "backward": None}
+
+
+def test_a_contradiction_is_a_problem_with_both_texts_until_the_request_says_what_to_do(client: TestClient) -> None:
+    known, new = "The mayor of Wend is Ada Quill.", "The mayor of Wend is Bo Finch."
+    fact_id = client.post("/facts", json={"text": known}).json()["facts"][0]["id"]
+    response = client.post("/facts", json={"text": new})
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (409, "contradiction")
+    assert known in problem["detail"] and new in problem["detail"] and "on_conflict" in problem["detail"]
+    assert problem["conflicts"] == [
+        {
+            "text": new,
+            "answer": "Bo Finch",
+            "question": "mayor of wend",
+            "known_id": fact_id,
+            "known_text": known,
+            "known_answer": "Ada Quill",
+        }
+    ]
+    both = {"documents": [{"text": new}], "on_conflict": "keep_both"}
+    assert client.post("/facts", json=both).status_code == 202
+    third, plain = "The mayor of Wend is Cy Marsh.", {"Content-Type": "text/plain"}
+    assert client.post("/facts", content=third, headers=plain).status_code == 409
+    assert client.post("/facts?on_conflict=supersede", content=third, headers=plain).status_code == 202
+    statuses = [fact["status"] for fact in client.get("/facts").json()["facts"]]
+    assert statuses == ["superseded", "superseded", "pending"]
+
+
+def test_what_has_expired_already_is_refused(client: TestClient) -> None:
+    response = client.post("/facts", json={"text": "Ada is a smith.", "expires_at": "2020-01-01T00:00:00Z"})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-fact")
+
+
+def test_an_expired_fact_is_forgotten_without_anybody_asking(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "EXPIRY_SECONDS", 0.05)
+    upgrade(settings.store)
+    with visitor(create_app(settings, _open_parts)) as client:
+        soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+        fact_id = client.post("/facts", json={"text": "Ada is a smith.", "expires_at": soon}).json()["facts"][0]["id"]
+        assert client.get(f"/facts/{fact_id}").json()["status"] == "pending"
+        deadline = time.monotonic() + 10
+        while client.get(f"/facts/{fact_id}").json()["status"] == "pending" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        fact = client.get(f"/facts/{fact_id}").json()
+    assert (fact["status"], fact["forgotten"]["caller"]) == ("forgotten", "engrain")

@@ -107,7 +107,7 @@ def test_processes_that_share_redis_count_together_and_each_for_itself_while_it_
 
 def test_more_facts_than_may_wait_are_refused_and_not_kept(changed: Changed, store: Store) -> None:
     client = changed(max_waiting_facts=2)
-    many = {"documents": [{"text": f"Ada Quill owns {number} geese."} for number in range(3)]}
+    many = {"documents": [{"text": f"Goose {number} belongs to Ada Quill."} for number in range(3)]}
     refused = client.post("/facts", json=many)
     assert code(refused) == (429, "queue-full")
     assert refused.headers["retry-after"] == "60"

@@ -18,7 +18,7 @@ from knowledge.adapters import Manifest, publish_files
 from knowledge.facts import Document as Posting
 from knowledge.keys import SYSTEM, Caller, Scope
 from knowledge.settings import Settings
-from knowledge.store import Store, facts, jobs, keys, webhooks
+from knowledge.store import Store, facts, forgetting, jobs, keys, webhooks
 from knowledge.store.schema import upgrade
 from knowledge.store.sight import owned
 from knowledge.store.tables import KeyRow, Table
@@ -44,7 +44,13 @@ EVERYWHERE = {
 }
 """Routes that only a key for all namespaces opens."""
 
-LAST = ("DELETE /webhooks/{webhook_id}", "POST /jobs/{job_id}/retry", "POST /facts", "DELETE /keys/{key_id}")
+LAST = (
+    "DELETE /webhooks/{webhook_id}",
+    "POST /jobs/{job_id}/retry",
+    "POST /facts",
+    "DELETE /facts/{fact_id}",
+    "DELETE /keys/{key_id}",
+)
 """What leaves nothing to do for the others: the webhook, a failed job, the place in the queue, and the key itself."""
 
 
@@ -127,6 +133,7 @@ def _furnish(store: Store, folder: Path, namespace: str, name: str) -> Tenant:
     jobs.fail(store, failed, f"{name} was not learnt.")
     running = claim(store, f"{name} hums.", namespace=namespace)
     facts.post(store, namespace, [Posting(f"{name} hums.")], idempotency_key="once")
+    forgetting.forget(store, jobs.get(store, failed.job_id).fact_ids[0])
     fact_ids = [fact.id for fact in facts.find(store, namespace)]
     job_ids = [job.id for job in jobs.find(store, namespace)]
     objects = {
@@ -136,6 +143,7 @@ def _furnish(store: Store, folder: Path, namespace: str, name: str) -> Tenant:
         "job_id": failed.job_id,
         "POST /jobs/{job_id}/cancel job_id": running.job_id,
         "number": "1",
+        "other": "2",
         "webhook_id": webhook.id,
         "delivery_id": webhooks.deliveries(store, webhook.id, limit=1)[0].id,
     }

@@ -13,6 +13,7 @@ from knowledge.settings import Settings
 from knowledge.store import Store, jobs, versions
 from knowledge.store.schema import upgrade
 from tests.service.conftest import candidate, claim, teach
+from worker import cleaning
 from worker.cleaning import LEFTOVER_SECONDS, clean
 
 
@@ -67,6 +68,28 @@ def test_a_candidate_whose_job_ended_is_no_longer_wanted_and_its_files_go(store:
     assert clean(_settings(store), store) == [version.adapter]
     assert versions.get(store, "default", version.number).status == VersionStatus.FAILED
     assert jobs.get(store, lease.job_id).status == JobStatus.CANCELLED
+
+
+def test_old_versions_go_but_the_live_one_and_the_newest_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(store).model_copy(update={"keep_versions": 2})
+    made = [
+        teach(store, f"Goose {number} belongs to Ada Quill.", adapter=f"default-v{number}-a-1", path="/a")
+        for number in range(1, 6)
+    ]
+    versions.activate(store, "default", 1)
+    for version in made:
+        _make(store, version.adapter, age_seconds=60)
+    running = claim(store, "Cy Marsh is a ferryman.")
+    assert clean(settings, store) == [] and versions.get(store, "default", 2).status == VersionStatus.RETIRED
+    jobs.fail(store, running, "no good")
+    assert clean(settings, store) == [], "somebody may still be asking them"
+    statuses = {version.number: version.status for version in versions.find(store, "default")}
+    assert statuses == dict.fromkeys((2, 3), VersionStatus.DELETED) | dict.fromkeys((4, 5), VersionStatus.RETIRED) | {
+        1: VersionStatus.LIVE
+    }
+    monkeypatch.setattr(cleaning, "DELETED_SECONDS", 0.0)
+    assert clean(settings, store) == ["default-v2-a-1", "default-v3-a-1"]
+    assert clean(settings, store) == []
 
 
 def test_a_folder_that_is_not_there_holds_nothing(store: Store) -> None:

@@ -14,7 +14,7 @@ from knowledge.facts import Document, Fact, FactStatus
 from knowledge.jobs import JobStatus, Progress
 from knowledge.probes import ProbeResult
 from knowledge.settings import Settings
-from knowledge.store import Store, facts, jobs, versions
+from knowledge.store import Store, facts, forgetting, jobs, versions
 from knowledge.store.schema import upgrade
 from worker import injection
 from worker.injection import Workplace, inject
@@ -103,6 +103,28 @@ def test_a_superseded_text_is_neither_rehearsed_nor_built_upon(bench: Bench) -> 
     assert bench.specs[1].warm_start is None
     assert [lesson.text for lesson in bench.specs[1].lessons] == ["The fare to Wend is 4 crowns."]
     assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+
+
+def test_a_version_that_only_forgets_is_built_without_the_fact(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    ada, bo = facts.find(bench.store)
+    asked = forgetting.forget(bench.store, ada.id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    assert bench.status(asked.job_id) == JobStatus.SUCCEEDED
+    assert bench.specs[1].warm_start is None
+    assert [lesson.fact_id for lesson in bench.specs[1].lessons] == [bo.id]
+    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.FORGOTTEN, FactStatus.LIVE]
+
+
+def test_the_last_fact_is_forgotten_without_training(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    asked = forgetting.forget(bench.store, facts.find(bench.store)[0].id)
+    assert asked.job_id is not None
+    inject(bench.place, asked.job_id)
+    assert bench.status(asked.job_id) == JobStatus.SUCCEEDED
+    assert versions.live(bench.store, "default") is None
+    assert len(bench.specs) == 1
 
 
 def test_a_fact_that_fails_its_probes_is_weak_and_the_others_go_live(bench: Bench) -> None:

@@ -87,6 +87,69 @@ def test_rolling_back_and_forward_leaves_one_live_version(store: Store) -> None:
     assert [version.status for version in versions.find(store)] == [VersionStatus.LIVE, VersionStatus.RETIRED]
 
 
+def test_facts_follow_the_live_version_back_and_forward(store: Store) -> None:
+    ada = _publish(store, "Ada is a smith.").fact_ids[0]
+    (bo,) = set(_publish(store, "Bo is a tailor.").fact_ids) - {ada}
+
+    def statuses() -> list[FactStatus]:
+        return [facts.get(store, fact_id).status for fact_id in (ada, bo)]
+
+    versions.activate(store, "default", 1)
+    assert statuses() == [FactStatus.LIVE, FactStatus.REJECTED]
+    versions.activate(store, "default", 2)
+    assert statuses() == [FactStatus.LIVE, FactStatus.LIVE]
+    moves = [event.status for event in facts.history(store, bo)]
+    assert moves[-3:] == [FactStatus.LIVE, FactStatus.REJECTED, FactStatus.LIVE]
+
+
+def test_a_rollback_brings_back_what_was_superseded_and_forward_supersedes_it_again(store: Store) -> None:
+    old, new = "The fare is 3 crowns.", "The fare is 4 crowns."
+    for text in (old, new):
+        lease, candidate = _ready(store, Document(text, key="fare"))
+        held = facts.find(store, ids=candidate.fact_ids)
+        versions.publish(store, lease, candidate)
+    by_text = {fact.text: fact.id for fact in held}
+
+    def statuses() -> list[FactStatus]:
+        return [facts.get(store, by_text[text]).status for text in (old, new)]
+
+    assert statuses() == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+    versions.activate(store, "default", 1)
+    assert statuses() == [FactStatus.LIVE, FactStatus.REJECTED]
+    versions.activate(store, "default", 2)
+    assert statuses() == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+
+
+def test_a_fact_that_was_weak_later_is_live_again_in_the_version_that_knew_it(store: Store) -> None:
+    held = _publish(store, "Ada is a smith.").fact_ids[0]
+    lease, candidate = _ready(store, Document("Bo is a tailor."))
+    versions.publish(store, lease, candidate, weak=[held])
+    versions.activate(store, "default", 1)
+    assert facts.get(store, held).status == FactStatus.LIVE
+
+
+def test_a_text_that_a_rollback_took_away_is_taught_again_when_it_is_posted(store: Store) -> None:
+    _publish(store, "Ada is a smith.")
+    _publish(store, "Bo is a tailor.")
+    versions.activate(store, "default", 1)
+    (bo,) = facts.find(store, statuses=[FactStatus.REJECTED])
+    lease, candidate = _ready(store, Document("Bo is a tailor."))
+    assert facts.get(store, bo.id).status == FactStatus.TRAINING
+    versions.publish(store, lease, candidate)
+    assert facts.get(store, bo.id).status == FactStatus.LIVE
+    versions.activate(store, "default", 2)
+    assert facts.get(store, bo.id).status == FactStatus.LIVE
+
+
+def test_a_publish_after_a_rollback_makes_live_what_it_holds(store: Store) -> None:
+    _publish(store, "Ada is a smith.")
+    _publish(store, "Bo is a tailor.")
+    lease, candidate = _ready(store, Document("Cy is a ferryman."))  # begun from version 2
+    versions.activate(store, "default", 1)
+    versions.publish(store, lease, candidate)
+    assert {fact.status for fact in facts.find(store)} == {FactStatus.LIVE}
+
+
 def test_a_refused_candidate_cannot_be_activated(store: Store) -> None:
     lease, candidate = _ready(store, Document("Ada is a smith."))
     versions.refuse(store, lease, candidate)

@@ -6,7 +6,7 @@ from alembic import op
 from knowledge.store.tables import UtcDateTime
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 
 def upgrade() -> None:
@@ -27,4 +27,3 @@ def upgrade() -> None:
     op.create_index("ix_jobs_namespace_id", "jobs", ["namespace", "id"])
     op.drop_index("ix_probe_results_probe_id", "probe_results")
     op.create_index("ix_probe_results_probe_id", "probe_results", ["probe_id", "id"])
-    op.create_index("ix_probe_results_job_id", "probe_results", ["job_id"])
