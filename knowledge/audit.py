@@ -9,7 +9,8 @@ from typing import Any
 class Act(StrEnum):
     """What is written down.
 
-    The object is a job's id for the first three, then a fact's id, `namespace@version`, a fact's id, and a key's id.
+    The object is a job's id for the first three, a fact's id for `forgotten` and `probe-added`, `namespace@version`
+    for `activated`, and a key's id.
     """
 
     TAUGHT = "taught"

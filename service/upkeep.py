@@ -15,7 +15,7 @@ EXPIRY_SECONDS = 30.0
 
 
 async def keep_tidy(store: Store) -> None:
-    """Clears away old answers to Idempotency-Keys, and deliveries that ended long ago, every hour, until cancelled."""
+    """Clears away old answers to Idempotency-Keys, ended deliveries and sessions every hour, until cancelled."""
     while True:
         try:
             await in_thread(idempotency.forget_old, store)

@@ -111,23 +111,28 @@ def post(
 
 
 def supersede(store: Store, fact_id: str, text: str, *, most_waiting: int | None = None) -> Posted:
-    """Posts another text for a fact; once that is live, this one is superseded.
+    """Posts another text that takes the fact's place, in its document too; until it is live, the fact goes on.
 
-    A fact without a key gets its id as one. What else its document holds goes on being true. Raises `NotFound`,
-    `Conflict` for a fact that is not held true any more, and as `post`.
+    Raises `NotFound`, `Conflict` for a fact that is not held true any more, and as `post`: the fact itself contradicts
+    nothing.
     """
     with store.write() as session:
         row = session.get(FactRow, fact_id, with_for_update=True)
         if row is None:
             raise NotFound(f"There is no fact {fact_id}.")
-        if row.status not in KNOWN:
-            raise Conflict(f"This fact is {row.status} already: post the new text by itself.")
-        siblings = [row] if row.key is None else _siblings(session, row)
-        row.key = row.key or row.id
-        texts = [text if each is row else each.text for each in siblings]
-        document = Document("\n\n".join(texts), row.title, row.source, row.key, dict(row.meta), row.expires_at)
+        if row.status not in KNOWN or row.forget_requested_at is not None:
+            state = "being forgotten" if row.status in KNOWN else row.status
+            raise Conflict(f"This fact is {state} already: post the new text by itself.")
+        row.superseded_by = row.id  # so that the new text is not compared with it
         session.flush()
+        document = Document(text, row.title, row.source, metadata=dict(row.meta), expires_at=row.expires_at)
         posted = _post(session, row.namespace, [(document, passages(document))])
+        row.superseded_by = posted.facts[0].id if posted.facts[0].id != row.id else None
+        new = [fact.id for fact in posted.facts if fact.duplicate_of is None]
+        for each in session.scalars(select(FactRow).where(FactRow.id.in_(new))):
+            each.key, each.document_id = row.key, row.document_id
+        if row.status == FactStatus.PENDING and new:
+            move(session, [row], FactStatus.SUPERSEDED)
         if posted.created and most_waiting is not None:
             _check_room(session, row.namespace, most_waiting)
         _note_taught(session, posted, [document])
@@ -427,14 +432,6 @@ def _wanted(
     if matching:
         columns = (FactRow.text, FactRow.title, FactRow.source, FactRow.key)
         yield or_(*(column.icontains(matching, autoescape=True) for column in columns))
-
-
-def _siblings(session: Session, row: FactRow) -> Sequence[FactRow]:
-    """The passages of the row's document that are held true, in their order."""
-    of_document = (FactRow.namespace == row.namespace, FactRow.document_id == row.document_id)
-    return session.scalars(
-        select(FactRow).where(*of_document, FactRow.key == row.key, FactRow.status.in_(KNOWN)).order_by(FactRow.id)
-    ).all()
 
 
 def _needs_training_again(session: Session, row: FactRow) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import Select, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import Select, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from knowledge import faults
@@ -35,41 +35,6 @@ class Namespace:
     name: str
     live_version: int | None
     facts: Mapping[FactStatus, int]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A version as one of its line: `facts` is how many it holds."""
-
-    namespace: str
-    number: int
-    status: VersionStatus
-    adapter: str
-    job_id: str
-    recipe_hash: str
-    score: float
-    facts: int
-    created_at: datetime
-    activated_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Diff:
-    """What a newer version holds beyond an older one, and lacks: numbers, and the first ids of each."""
-
-    added: int
-    removed: int
-    added_ids: tuple[str, ...]
-    removed_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Shares of the probes that a version passed, 0..1: of facts taught before it, and by it. None: none were asked."""
-
-    number: int
-    kept: float | None
-    new: float | None
 
 
 def add_candidate(store: Store, lease: Lease, version: Version) -> None:
@@ -131,7 +96,7 @@ def publish(store: Store, lease: Lease, version: Version, *, weak: Iterable[str]
     with store.write() as session:
         succeed(session, lease)
         namespace = session.get_one(NamespaceRow, version.namespace, with_for_update=True)
-        row = _row(session, version.namespace, version.number)
+        row = version_row(session, version.namespace, version.number)
         row.score, row.retention, row.canaries = version.score, version.retention, version.canaries
         _retire_live(session, version.namespace)
         row.status, row.activated_at = VersionStatus.LIVE.value, now()
@@ -183,7 +148,7 @@ def refuse(store: Store, lease: Lease, version: Version) -> None:
     """Marks the candidate as failed, so that nothing loads it again. Raises `LeaseLost`."""
     with store.write() as session:
         require(session, lease)
-        _row(session, version.namespace, version.number).status = VersionStatus.FAILED.value
+        version_row(session, version.namespace, version.number).status = VersionStatus.FAILED.value
 
 
 def activate(store: Store, namespace: str, number: int) -> Version:
@@ -193,7 +158,7 @@ def activate(store: Store, namespace: str, number: int) -> Version:
     """
     with store.write() as session:
         space = session.get(NamespaceRow, namespace, with_for_update=True)
-        row = _row(session, namespace, number)
+        row = version_row(session, namespace, number)
         check_activatable(_version(session, row))
         if space is None or row.status == VersionStatus.LIVE:
             return _version(session, row)
@@ -219,7 +184,7 @@ def check_activatable(version: Version) -> None:
 def check_askable(store: Store, namespace: str, number: int) -> None:
     """Raises `NotFound`, `VersionDeleted`, and `Conflict` for a version that never was live."""
     with store.read() as session:
-        status = VersionStatus(_row(session, namespace, number).status)
+        status = VersionStatus(version_row(session, namespace, number).status)
     _check_kept(namespace, number, status)
     if status not in (VersionStatus.LIVE, VersionStatus.RETIRED):
         raise Conflict(f"Version {number} is {status}: it cannot be asked.")
@@ -228,22 +193,22 @@ def check_askable(store: Store, namespace: str, number: int) -> None:
 def get(store: Store, namespace: str, number: int) -> Version:
     """Raises `NotFound` when the namespace has no such version."""
     with store.read() as session:
-        return _version(session, _row(session, namespace, number))
+        return _version(session, version_row(session, namespace, number))
 
 
 def live(store: Store, namespace: str) -> Version | None:
     """The live version; None before the first. Raises `NotFound` for a namespace that nobody has posted to."""
     with store.read() as session:
-        row = _namespace(session, namespace)
+        row = namespace_row(session, namespace)
         if row is None or row.live_version is None:
             return None
-        return _version(session, _row(session, namespace, row.live_version))
+        return _version(session, version_row(session, namespace, row.live_version))
 
 
 def ancestry(store: Store, namespace: str) -> list[Version]:
     """The live version and those that its weights continue, newest first; empty before the first."""
     with store.read() as session:
-        name = _namespace(session, namespace)
+        name = namespace_row(session, namespace)
         number = name.live_version if name else None
         found: list[Version] = []
         while number is not None and (row := session.get(VersionRow, (namespace, number))):
@@ -265,7 +230,7 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
         query = query.where(VersionRow.status.in_(wanted))
     with store.read() as session:
         if namespace is not None:
-            _namespace(session, namespace)
+            namespace_row(session, namespace)
             query = query.where(VersionRow.namespace == namespace)
         return [_version(session, row) for row in session.scalars(query).all()]
 
@@ -273,7 +238,7 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
 def check_namespace(store: Store, name: str) -> None:
     """Raises `NotFound` for a namespace that nobody has posted to, the default one aside, and for another's."""
     with store.read() as session:
-        _namespace(session, name)
+        namespace_row(session, name)
 
 
 def namespaces(store: Store) -> list[Namespace]:
@@ -287,108 +252,6 @@ def namespaces(store: Store) -> list[Namespace]:
         numbers = {status: counted.get((name, status.value), 0) for status in FactStatus}
         found[name] = replace(namespace, facts={status: number for status, number in numbers.items() if number})
     return list(found.values())
-
-
-def names(store: Store) -> list[str]:
-    """The names of all namespaces."""
-    with store.read() as session:
-        return list(session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name)))
-
-
-def line(store: Store, namespace: str, *, before: int | None = None, limit: int) -> list[Step]:
-    """The namespace's versions, newest first, without the lists of their facts. Raises `NotFound`.
-
-    `before` is the last number of the page before.
-    """
-    query = select(VersionRow).where(VersionRow.namespace == namespace).order_by(VersionRow.number.desc()).limit(limit)
-    if before is not None:
-        query = query.where(VersionRow.number < before)
-    with store.read() as session:
-        _namespace(session, namespace)
-        return [_step(session, row) for row in session.scalars(query).all()]
-
-
-def step(store: Store, namespace: str, number: int) -> Step:
-    """One version, without the list of its facts. Raises `NotFound`."""
-    with store.read() as session:
-        return _step(session, _row(session, namespace, number))
-
-
-def live_step(store: Store, namespace: str) -> Step | None:
-    """The live version, without the list of its facts; None before the first. Raises `NotFound`."""
-    with store.read() as session:
-        row = _namespace(session, namespace)
-        if row is None or row.live_version is None:
-            return None
-        return _step(session, _row(session, namespace, row.live_version))
-
-
-def live_steps(store: Store, *, limit: int) -> dict[str, Step]:
-    """The live versions of namespaces, by their names."""
-    query = select(VersionRow).where(VersionRow.status == VersionStatus.LIVE.value).order_by(VersionRow.namespace)
-    with store.read() as session:
-        return {row.namespace: _step(session, row) for row in session.scalars(query.limit(limit)).all()}
-
-
-def diff(store: Store, namespace: str, old: int, new: int, *, most: int) -> Diff:
-    """What one version holds and another does not: up to `most` facts each way, and all their numbers."""
-
-    def beyond(number: int, other: int) -> Select[str]:
-        there = select(VersionFactRow.fact_id).where(
-            VersionFactRow.namespace == namespace, VersionFactRow.number == other
-        )
-        return (
-            select(VersionFactRow.fact_id)
-            .where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
-            .where(VersionFactRow.fact_id.not_in(there))
-            .order_by(VersionFactRow.fact_id)
-        )
-
-    with store.read() as session:
-        for number in (old, new):
-            _row(session, namespace, number)
-        added = session.scalars(beyond(new, old)).all()
-        removed = session.scalars(beyond(old, new)).all()
-    return Diff(len(added), len(removed), tuple(added[:most]), tuple(removed[:most]))
-
-
-def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
-    """How the newest versions answered the probes of facts taught before them and by them, oldest first."""
-    recent = (
-        select(VersionRow.number, VersionRow.job_id)
-        .where(VersionRow.namespace == namespace)
-        .order_by(VersionRow.number.desc())
-        .limit(limit)
-        .subquery()
-    )
-    earlier = FactRow.version < recent.c.number
-    passed = case((ProbeResultRow.passed, 1), else_=0)
-    query = (
-        select(
-            recent.c.number,
-            func.sum(case((earlier, passed), else_=0)).label("kept"),
-            func.sum(case((earlier, 1), else_=0)).label("kept_of"),
-            func.sum(case((earlier, 0), else_=passed)).label("new"),
-            func.sum(case((earlier, 0), else_=1)).label("new_of"),
-        )
-        .join(
-            ProbeResultRow,
-            and_(ProbeResultRow.job_id == recent.c.job_id, ProbeResultRow.version == recent.c.number),
-        )
-        .join(ProbeRow, ProbeRow.id == ProbeResultRow.probe_id)
-        .join(FactRow, FactRow.id == ProbeRow.fact_id)
-        .group_by(recent.c.number)
-        .order_by(recent.c.number)
-    )
-    with store.read() as session:
-        return [
-            Retention(
-                row.number,
-                row.kept / row.kept_of if row.kept_of else None,
-                row.new / row.new_of if row.new_of else None,
-            )
-            for row in session.execute(query)
-        ]
 
 
 def delete_old(store: Store, *, keep: int) -> list[Version]:
@@ -436,14 +299,16 @@ def refuse_abandoned(store: Store) -> list[Version]:
         return [_version(session, row) for row in rows]
 
 
-def _namespace(session: Session, name: str) -> NamespaceRow | None:
+def namespace_row(session: Session, name: str) -> NamespaceRow | None:
+    """None for the default one before the first post. Raises `NotFound` for any other that is not there."""
     row = session.get(NamespaceRow, name)
     if row is None and (name != DEFAULT_NAMESPACE or not caller_of(session).sees(name)):
         raise NotFound(no_namespace(name))
     return row
 
 
-def _row(session: Session, namespace: str, number: int) -> VersionRow:
+def version_row(session: Session, namespace: str, number: int) -> VersionRow:
+    """Raises `NotFound`."""
     row = session.get(VersionRow, (namespace, number))
     if row is None:
         raise NotFound(f"Namespace {namespace} has no version {number}.")
@@ -518,22 +383,6 @@ def _remove(session: Session, namespace: str, number: int) -> None:
     """An earlier attempt's candidate of the same number makes way."""
     for table in (VersionFactRow, VersionRow):
         session.execute(delete(table).where(table.namespace == namespace, table.number == number))
-
-
-def _step(session: Session, row: VersionRow) -> Step:
-    held = select(func.count()).where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
-    return Step(
-        row.namespace,
-        row.number,
-        VersionStatus(row.status),
-        row.adapter,
-        row.job_id,
-        row.recipe_hash,
-        row.score,
-        session.scalar(held) or 0,
-        row.created_at,
-        row.activated_at,
-    )
 
 
 def _version(session: Session, row: VersionRow) -> Version:

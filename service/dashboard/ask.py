@@ -14,7 +14,7 @@ from inference.client import Manner, Message
 from knowledge.adapters import VersionStatus
 from knowledge.errors import EngrainError, NotFound
 from knowledge.facts import NAMESPACE_PATTERN
-from knowledge.store import facts, versions
+from knowledge.store import facts, line
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.store.standing import no_namespace
 from service import answering
@@ -52,14 +52,14 @@ def get_ask(
         if namespace != DEFAULT_NAMESPACE or not names:
             raise NotFound(no_namespace(namespace))
         namespace = names[0]
-    line = versions.line(visit.parts.store, namespace, limit=OFFERED_VERSIONS)
+    known = line.line(visit.parts.store, namespace, limit=OFFERED_VERSIONS)
     chosen = list(dict.fromkeys(who or (NOW, BASE)))[:MOST_SPEAKERS]
     return visit.page(
         "ask.html",
         question=question,
         namespace=namespace,
         names=names,
-        line=[each for each in line if each.status in (VersionStatus.LIVE, VersionStatus.RETIRED)],
+        line=[each for each in known if each.status in (VersionStatus.LIVE, VersionStatus.RETIRED)],
         chosen=chosen,
         asked=chosen if question.strip() else [],
         most_speakers=MOST_SPEAKERS,

@@ -9,7 +9,7 @@ from knowledge.facts import FactStatus
 from knowledge.jobs import RUNNING, JobStatus
 from knowledge.keys import Scope
 from knowledge.settings import without_password
-from knowledge.store import facts, jobs, versions, webhooks
+from knowledge.store import facts, jobs, line, versions, webhooks
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.webhooks import DeliveryStatus
 from service.dashboard.charts import Series, line_chart
@@ -63,7 +63,7 @@ async def get_health(visit: Visits, request: Request) -> HTMLResponse:
 @router.get("/overview/scores")
 def get_scores(visit: Visits, namespace: Annotated[NamespaceName, Query()] = DEFAULT_NAMESPACE) -> HTMLResponse:
     """How each of the last versions answered for what it was to keep, and for what was new."""
-    found = versions.retention(visit.parts.store, namespace, limit=SCORED_VERSIONS)
+    found = line.retention(visit.parts.store, namespace, limit=SCORED_VERSIONS)
     chart = line_chart(
         [
             Series("Kept facts", [(each.number, each.kept) for each in found if each.kept is not None]),
@@ -103,6 +103,6 @@ def _namespaces(visit: Visit) -> dict[str, Any]:
     return {
         "namespaces": found[:MOST_NAMESPACES],
         "more_namespaces": len(found) - MOST_NAMESPACES,
-        "live": versions.live_steps(visit.parts.store, limit=1000),
+        "live": line.live_steps(visit.parts.store, limit=1000),
         "most_waiting": visit.parts.settings.max_waiting_facts,
     }

@@ -11,9 +11,9 @@ from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Scope
 from knowledge.settings import without_password
 from knowledge.store import facts, jobs
-from knowledge.store import versions as store
+from knowledge.store import line as store
 from knowledge.store.facts import DEFAULT_NAMESPACE
-from knowledge.store.versions import Step
+from knowledge.store.line import Step
 from service.dashboard.visit import Visit, Visits
 from service.gate import needs
 from service.routes import versions as routes
@@ -117,7 +117,7 @@ def _live(visit: Visit, namespace: str) -> Step | None:
 
 
 def _changes(visit: Visit, namespace: str, old: int, new: int) -> dict[str, Any]:
-    diff = store.diff(visit.parts.store, namespace, old, new, most=MOST_SHOWN)
+    diff = store.changes(visit.parts.store, namespace, old, new, most=MOST_SHOWN)
     return {
         "changes": diff,
         "added": facts.find(visit.parts.store, ids=diff.added_ids),

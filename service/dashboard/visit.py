@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from knowledge.errors import InvalidFact
 from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Caller, Scope
-from knowledge.store import versions
+from knowledge.store import line
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from service.dashboard import cookies
 from service.dashboard.paths import ROOT
@@ -64,7 +64,7 @@ class Visit:
 
     def namespace_names(self) -> list[str]:
         """The namespaces that there are, to choose from, as far as the caller sees; the default one always is."""
-        found = versions.names(self.parts.store)
+        found = line.names(self.parts.store)
         here = [DEFAULT_NAMESPACE] if self.caller.sees(DEFAULT_NAMESPACE) else []
         return sorted({*found, *here})
 

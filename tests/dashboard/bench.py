@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from inference.adapters import Replicas
 from knowledge.settings import Settings
-from knowledge.store import Store, facts, jobs, versions
+from knowledge.store import Store, facts, jobs, line
 from knowledge.store.schema import upgrade
 from service.app import create_app
 from service.parts import Parts
@@ -46,7 +46,7 @@ def pages(store: Store) -> list[str]:
     """Every page, with the largest namespace and the longest lists."""
     fact = facts.find(store, "default", newest_first=True, limit=1)[0].id
     [job, other] = [each.id for each in jobs.find(store, "default", limit=2)]
-    newest = versions.line(store, "default", limit=2)
+    newest = line.line(store, "default", limit=2)
     new, old = newest[0].number, newest[1].number
     middle = facts.find(store, newest_first=True, limit=5000)[-1].id
     return [

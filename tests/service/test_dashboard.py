@@ -13,7 +13,7 @@ from knowledge.keys import Scope
 from knowledge.probes import Direction
 from knowledge.recipes import default
 from knowledge.settings import Settings
-from knowledge.store import Store, audit, facts, jobs, keys, versions, webhooks
+from knowledge.store import Store, audit, facts, jobs, keys, line, webhooks
 from service.dashboard.charts import Series, line_chart, nice_top
 from service.dashboard.rendering import duration, files
 from tests.dashboard.seed import BATCHES, RIGHT_TO_LEFT, SCRIPT, House, small
@@ -419,11 +419,11 @@ def test_rolling_back_asks_first_and_then_does_it(serve: Callable[..., Served], 
     with served.http() as http:
         page = http.get(f"{ROOT}/versions/shop/1/activate")
         assert "1 fact that version 2 holds will not be known" in text_of(page)  # type: ignore[arg-type]
-        assert versions.live_step(served.store, "shop").number == 2  # type: ignore[union-attr]
+        assert line.live_step(served.store, "shop").number == 2  # type: ignore[union-attr]
         token = re.search(r'name="form_token" value="(\w+)"', page.text)[1]  # type: ignore[index]
         done = http.post(f"{ROOT}/versions/shop/1/activate", data={"form_token": token}, follow_redirects=True)
         assert "Version 1 of shop is live now." in text_of(done)  # type: ignore[arg-type]
-        assert versions.live_step(served.store, "shop").number == 1  # type: ignore[union-attr]
+        assert line.live_step(served.store, "shop").number == 1  # type: ignore[union-attr]
         loaded = http.get(f"{ROOT}/versions/shop/loaded").text
         assert "version 1" in loaded
         again = http.post(f"{ROOT}/versions/shop/9/activate", data={"form_token": token})

@@ -10,7 +10,7 @@ from knowledge.jobs import JobStatus, Lease, Part, Piece, Progress
 from knowledge.keys import Caller, Scope
 from knowledge.probes import Direction, Probe, ProbeResult
 from knowledge.recipes import default, described
-from knowledge.store import Store, facts, jobs, probes, versions
+from knowledge.store import Store, facts, jobs, line, probes, versions
 from tests.service.conftest import candidate, claim, teach
 
 STEP = Progress(1, 700, 1.0, 1, 1.0, 1.0, 1.0, 0, 1)
@@ -68,11 +68,11 @@ def test_scores_are_means_of_the_newest_answers(store: Store) -> None:
     ids = [fact.id for fact in facts.find(store)]
     assert probes.scores(store, ids) == {each: dict.fromkeys(Direction, pytest.approx(0.9)) for each in ids}
     assert probes.scores(store, []) == {}
-    assert [(each.kept, each.new) for each in versions.retention(store, "default", limit=5)] == [
+    assert [(each.kept, each.new) for each in line.retention(store, "default", limit=5)] == [
         (None, 0.0),
         (1.0, 1.0),
     ]
-    assert [each.number for each in versions.retention(store, "default", limit=1)] == [2]
+    assert [each.number for each in line.retention(store, "default", limit=1)] == [2]
     assert probes.scores(store.seen_by(Caller("x", frozenset(Scope), frozenset({"shop"}))), ids) == {}
 
 
@@ -142,19 +142,19 @@ def test_what_an_attempt_trains_with_and_on_is_among_its_events(store: Store) ->
 def test_versions_are_paged_with_how_much_they_hold_and_what_they_changed(store: Store) -> None:
     for number, text in enumerate(("Ada hums.", "Bo sings.", "Ilka whistles."), start=1):
         teach(store, text, adapter=f"default-v{number}", path=f"/a/v{number}")
-    line = versions.line(store, "default", limit=2)
-    assert [(step.number, step.facts) for step in line] == [(3, 3), (2, 2)]
-    assert [step.number for step in versions.line(store, "default", before=2, limit=2)] == [1]
-    found = versions.diff(store, "default", 1, 3, most=1)
+    newest = line.line(store, "default", limit=2)
+    assert [(step.number, step.facts) for step in newest] == [(3, 3), (2, 2)]
+    assert [step.number for step in line.line(store, "default", before=2, limit=2)] == [1]
+    found = line.changes(store, "default", 1, 3, most=1)
     assert (found.added, found.removed, len(found.added_ids)) == (2, 0, 1)
-    assert versions.diff(store, "default", 3, 1, most=9).removed == 2
+    assert line.changes(store, "default", 3, 1, most=9).removed == 2
     with pytest.raises(NotFound):
-        versions.diff(store, "default", 1, 9, most=1)
-    live = versions.live_step(store, "default")
-    assert live and live.number == 3 and versions.live_steps(store, limit=5) == {"default": live}
+        line.changes(store, "default", 1, 9, most=1)
+    live = line.live_step(store, "default")
+    assert live and live.number == 3 and line.live_steps(store, limit=5) == {"default": live}
     assert [fact.text for fact in facts.find(store, "default", held_by=1)] == ["Ada hums."]
     hidden = store.seen_by(Caller("x", frozenset(Scope), frozenset({"shop"})))
-    assert versions.live_steps(hidden, limit=5) == {} and versions.names(hidden) == []
+    assert line.live_steps(hidden, limit=5) == {} and line.names(hidden) == []
 
 
 def test_every_field_of_a_recipe_is_described() -> None:

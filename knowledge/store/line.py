@@ -1,0 +1,172 @@
+"""The line of a namespace's versions, as lists show it: how much each holds, and not all that it holds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy.orm import Session
+
+from knowledge.adapters import VersionStatus
+from knowledge.store.database import Store
+from knowledge.store.tables import (
+    FactRow,
+    NamespaceRow,
+    ProbeResultRow,
+    ProbeRow,
+    VersionFactRow,
+    VersionRow,
+)
+from knowledge.store.versions import namespace_row, version_row
+
+
+@dataclass(frozen=True)
+class Step:
+    """A version as one of its line: `facts` is how many it holds."""
+
+    namespace: str
+    number: int
+    status: VersionStatus
+    adapter: str
+    job_id: str
+    recipe_hash: str
+    score: float
+    facts: int
+    created_at: datetime
+    activated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a newer version holds beyond an older one, and lacks: numbers, and the first ids of each."""
+
+    added: int
+    removed: int
+    added_ids: tuple[str, ...]
+    removed_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Shares of the probes that a version passed, 0..1: of facts taught before it, and by it. None: none were asked."""
+
+    number: int
+    kept: float | None
+    new: float | None
+
+
+def names(store: Store) -> list[str]:
+    """The names of all namespaces."""
+    with store.read() as session:
+        return list(session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name)))
+
+
+def line(store: Store, namespace: str, *, before: int | None = None, limit: int) -> list[Step]:
+    """The namespace's versions, newest first, without the lists of their facts. Raises `NotFound`.
+
+    `before` is the last number of the page before.
+    """
+    query = select(VersionRow).where(VersionRow.namespace == namespace).order_by(VersionRow.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(VersionRow.number < before)
+    with store.read() as session:
+        namespace_row(session, namespace)
+        return [_step(session, row) for row in session.scalars(query).all()]
+
+
+def step(store: Store, namespace: str, number: int) -> Step:
+    """One version, without the list of its facts. Raises `NotFound`."""
+    with store.read() as session:
+        return _step(session, version_row(session, namespace, number))
+
+
+def live_step(store: Store, namespace: str) -> Step | None:
+    """The live version, without the list of its facts; None before the first. Raises `NotFound`."""
+    with store.read() as session:
+        row = namespace_row(session, namespace)
+        if row is None or row.live_version is None:
+            return None
+        return _step(session, version_row(session, namespace, row.live_version))
+
+
+def live_steps(store: Store, *, limit: int) -> dict[str, Step]:
+    """The live versions of namespaces, by their names."""
+    query = select(VersionRow).where(VersionRow.status == VersionStatus.LIVE.value).order_by(VersionRow.namespace)
+    with store.read() as session:
+        return {row.namespace: _step(session, row) for row in session.scalars(query.limit(limit)).all()}
+
+
+def changes(store: Store, namespace: str, old: int, new: int, *, most: int) -> Changes:
+    """What one version holds and another does not: up to `most` facts each way, and all their numbers."""
+
+    def beyond(number: int, other: int) -> Select[str]:
+        there = select(VersionFactRow.fact_id).where(
+            VersionFactRow.namespace == namespace, VersionFactRow.number == other
+        )
+        return (
+            select(VersionFactRow.fact_id)
+            .where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
+            .where(VersionFactRow.fact_id.not_in(there))
+            .order_by(VersionFactRow.fact_id)
+        )
+
+    with store.read() as session:
+        for number in (old, new):
+            version_row(session, namespace, number)
+        added = session.scalars(beyond(new, old)).all()
+        removed = session.scalars(beyond(old, new)).all()
+    return Changes(len(added), len(removed), tuple(added[:most]), tuple(removed[:most]))
+
+
+def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
+    """How the newest versions answered the probes of facts taught before them and by them, oldest first."""
+    recent = (
+        select(VersionRow.number, VersionRow.job_id)
+        .where(VersionRow.namespace == namespace)
+        .order_by(VersionRow.number.desc())
+        .limit(limit)
+        .subquery()
+    )
+    earlier = FactRow.version < recent.c.number
+    passed = case((ProbeResultRow.passed, 1), else_=0)
+    query = (
+        select(
+            recent.c.number,
+            func.sum(case((earlier, passed), else_=0)).label("kept"),
+            func.sum(case((earlier, 1), else_=0)).label("kept_of"),
+            func.sum(case((earlier, 0), else_=passed)).label("new"),
+            func.sum(case((earlier, 0), else_=1)).label("new_of"),
+        )
+        .join(
+            ProbeResultRow,
+            and_(ProbeResultRow.job_id == recent.c.job_id, ProbeResultRow.version == recent.c.number),
+        )
+        .join(ProbeRow, ProbeRow.id == ProbeResultRow.probe_id)
+        .join(FactRow, FactRow.id == ProbeRow.fact_id)
+        .group_by(recent.c.number)
+        .order_by(recent.c.number)
+    )
+    with store.read() as session:
+        return [
+            Retention(
+                row.number,
+                row.kept / row.kept_of if row.kept_of else None,
+                row.new / row.new_of if row.new_of else None,
+            )
+            for row in session.execute(query)
+        ]
+
+
+def _step(session: Session, row: VersionRow) -> Step:
+    held = select(func.count()).where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
+    return Step(
+        row.namespace,
+        row.number,
+        VersionStatus(row.status),
+        row.adapter,
+        row.job_id,
+        row.recipe_hash,
+        row.score,
+        session.scalar(held) or 0,
+        row.created_at,
+        row.activated_at,
+    )
