@@ -155,11 +155,11 @@ def test_a_candidate_that_harms_the_base_is_not_taught_further(bench: Bench) -> 
 
 def test_a_version_that_does_harm_in_every_round_is_refused_and_the_live_one_stays(bench: Bench) -> None:
     bench.teach("Ada Quill is the smith of Orrin.")
-    bench.canaries = {2: 5, 3: 9}
+    bench.canaries = {2: 5, 3: 7}
     job_id = bench.teach("Bo Finch is the tailor of Wend.")
     assert bench.status(job_id) == JobStatus.FAILED
     assert jobs.get(bench.store, job_id).error == (
-        "Version 2 is not live: it lost 1 of 10 general questions that the base model answers."
+        "Version 2 is not live: it lost 3 of 10 general questions that the base model answers."
     )
     live = versions.live(bench.store, "default")
     assert live is not None and live.number == 1
