@@ -1,6 +1,6 @@
 """Facts: found, taught from pasted text or dropped files, given another text, forgotten; and one of them in full."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,13 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from knowledge.errors import EngrainError, InvalidFact
-from knowledge.facts import Document, Fact, FactStatus
+from knowledge.facts import Document, Fact, FactStatus, OnConflict
+from knowledge.keys import Scope
 from knowledge.probes import Direction, Probe, ProbeResult
 from knowledge.store import facts as store
-from knowledge.store import jobs, probes
+from knowledge.store import forgetting, jobs, probes
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
 from service.dashboard.visit import AnyNamespace, Visit, Visits
+from service.gate import needs
 from service.problems import Problem, from_error, from_validation
+from service.routes import facts as routes
 from service.routes.facts import decode, read_lines, teach
 from service.schemas import ID_PATTERN, MOST_VERSION
 
@@ -66,14 +69,21 @@ async def post_facts(
     title: Short = "",
     source: Short = "",
     key: Annotated[str, Form(max_length=255)] = "",
+    on_conflict: Annotated[str, Form(max_length=20)] = "",
     files: Annotated[list[UploadFile] | None, File()] = None,
 ) -> Response:
     """Teaches what was pasted and dropped; leads to the job that does."""
     typed = {"namespace": namespace, "text": text, "title": title, "source": source, "key": key}
+    typed["on_conflict"] = on_conflict
+    wanted = OnConflict(on_conflict) if on_conflict in list(OnConflict) else None
+
+    def document(text: str, name: str = "") -> Document:
+        return Document(text, title or None, source or name or None, key or None, on_conflict=wanted)
+
     try:
-        documents = [Document(text, title or None, source or None, key or None)] if text.strip() else []
+        documents = [document(text)] if text.strip() else []
         for file in files or ():
-            documents += _read(file.filename or "", await file.read(), title, source, key)
+            documents += _read(file.filename or "", await file.read(), document)
         if not documents:
             raise InvalidFact("Paste a text or choose a file first.")
         posted = await teach(visit.parts, visit.namespace(namespace), documents)
@@ -103,6 +113,22 @@ async def supersede_fact(fact_id: FactId, visit: Visits, text: Annotated[str, Fo
     if posted.created and posted.job_id is not None:
         await run_in_threadpool(parts.queue.send, posted.job_id)
     return _taught(visit, posted)
+
+
+@router.get("/{fact_id}/forget")
+@needs(Scope.WRITE)
+def confirm_forgetting(fact_id: FactId, visit: Visits) -> HTMLResponse:
+    """Says what will be erased, and asks."""
+    return visit.page("facts/forget.html", fact=store.get(visit.parts.store, fact_id))
+
+
+@router.post("/{fact_id}/forget")
+def forget_fact(fact_id: FactId, visit: Visits) -> RedirectResponse:
+    """Forgets it, or asks for a version without it."""
+    record = routes.forget_fact(fact_id, Response(), visit.parts)
+    if record.forgotten.done_at is not None:
+        return visit.go(f"/facts/{fact_id}", "The fact is forgotten.")
+    return visit.go(f"/jobs/{record.job_id}", "A version without the fact will be made; then it is forgotten.")
 
 
 @router.post("/{fact_id}/probes")
@@ -154,7 +180,8 @@ def _list(visit: Visit, wanted: Wanted, before: str | None) -> dict[str, Any]:
 
 def _facts_page(visit: Visit, code: int = 200, **context: Any) -> HTMLResponse:
     context = {"problem": None, "typed": None, **context}
-    return visit.page("facts.html", code, statuses=list(FactStatus), names=visit.namespace_names(), **context)
+    choices = {"statuses": list(FactStatus), "names": visit.namespace_names()}
+    return visit.page("facts.html", code, **choices, **context)
 
 
 def _fact_page(
@@ -177,6 +204,8 @@ def _fact_page(
         problem=problem,
         typed=fact.text if typed is None else typed,
         directions=list(Direction),
+        forgetting=forgetting.get(parts.store, fact_id),
+        successor=store.get(parts.store, fact.superseded_by) if fact.superseded_by else None,
     )
 
 
@@ -198,12 +227,12 @@ def _same_key(visit: Visit, fact: Fact) -> list[Fact]:
     return [each for each in found if each.id != fact.id]
 
 
-def _read(name: str, data: bytes, title: str, source: str, key: str) -> list[Document]:
+def _read(name: str, data: bytes, document: Callable[[str, str], Document]) -> list[Document]:
     if not name and not data:  # what a browser sends for a form without a file
         return []
     if name.lower().endswith(JSON_LINES):
         return read_lines(decode(data))
-    return [Document(decode(data), title or None, source or name or None, key or None)]
+    return [document(decode(data), name)]
 
 
 def _taught(visit: Visit, posted: Posted) -> RedirectResponse:

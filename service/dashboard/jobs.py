@@ -169,6 +169,7 @@ def _standing(visit: Visit, job: Job) -> dict[str, Any]:
     return {
         "job": job,
         "facts": held,
+        "forgets": facts.find(visit.parts.store, ids=job.forget_ids[:MOST_FACTS]) if job.forget_ids else [],
         "attempts": _attempts(noted),
         "can_cancel": job.status not in ENDED,
         "can_retry": job.status in ENDED - {JobStatus.SUCCEEDED},

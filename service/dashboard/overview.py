@@ -12,6 +12,7 @@ from knowledge.settings import without_password
 from knowledge.store import facts, jobs, line, versions, webhooks
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.webhooks import DeliveryStatus
+from service.capacity import capacity_of
 from service.dashboard.charts import Series, line_chart
 from service.dashboard.visit import Visit, Visits
 from service.parts import get_all_parts
@@ -58,6 +59,13 @@ async def get_health(visit: Visits, request: Request) -> HTMLResponse:
     replicas = [(without_password(url), names) for url, names in loaded.items()]
     most = everything.settings.max_cached_adapters
     return visit.part("overview/health.html", checks=checks, replicas=replicas, most=most)
+
+
+@router.get("/overview/capacity")
+def get_capacity(visit: Visits) -> HTMLResponse:
+    """How full each namespace is."""
+    names = line.names(visit.parts.store)[:MOST_NAMESPACES]
+    return visit.part("overview/capacity.html", capacities=[capacity_of(visit.parts, name) for name in names])
 
 
 @router.get("/overview/scores")

@@ -10,10 +10,11 @@ from knowledge.adapters import VersionStatus
 from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Scope
 from knowledge.settings import without_password
-from knowledge.store import facts, jobs
+from knowledge.store import facts, jobs, scores
 from knowledge.store import line as store
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from knowledge.store.line import Step
+from service.capacity import capacity_of
 from service.dashboard.visit import Visit, Visits
 from service.gate import needs
 from service.routes import versions as routes
@@ -75,6 +76,24 @@ def get_diff(namespace: NamespacePath, visit: Visits, old: NumberQuery, new: Num
     return visit.page(
         "versions_diff.html", namespace=namespace, old=pair[0], new=pair[1], **_changes(visit, namespace, old, new)
     )
+
+
+@router.get("/{namespace}/rescored")
+def get_rescored(namespace: NamespacePath, visit: Visits, old: NumberQuery, new: NumberQuery) -> HTMLResponse:
+    """Which facts did better or worse in the one version than in the other; it compares every probe of both."""
+    found = scores.diff(visit.parts.store, namespace, old, new)
+    ids = [*found.harmed, *(each for each in found.rescored if each not in found.harmed)][:MOST_SHOWN]
+    texts = {fact.id: fact for fact in facts.find(visit.parts.store, ids=ids)}
+    rows = [(texts[each], *found.rescored[each], each in found.harmed) for each in ids if each in texts]
+    return visit.part(
+        "versions/rescored.html", rows=rows, number=len(found.rescored), harmed=len(found.harmed), old=old, new=new
+    )
+
+
+@router.get("/{namespace}/capacity")
+def get_capacity(namespace: NamespacePath, visit: Visits) -> HTMLResponse:
+    """How full the namespace is."""
+    return visit.part("versions/capacity.html", capacity=capacity_of(visit.parts, namespace))
 
 
 @router.get("/{namespace}/{number}")

@@ -50,7 +50,8 @@ def every_page(house: House) -> Iterator[str]:
     yield from ("/versions/default/diff?old=1&new=4", "/versions/default/2/activate", "/ask", "/ask?question=Who?")
     yield from ("/settings", "/settings/keys", "/settings/webhooks", "/settings/audit", "/sign-in")
     yield from ("/overview/now", "/overview/namespaces", "/overview/answers", "/overview/health", "/overview/scores")
-    yield "/versions/default/loaded"
+    yield from ("/versions/default/loaded", "/versions/default/capacity", "/versions/default/rescored?old=1&new=4")
+    yield from ("/overview/capacity", f"/facts/{house.fact}/forget")
 
 
 def test_every_page_opens_and_loads_nothing_from_elsewhere(admin: Browser, house: House) -> None:
@@ -200,11 +201,49 @@ def test_a_fact_is_given_another_text(admin: Browser, house: House) -> None:
     page = admin.send(f"/facts/{house.fact}/supersede", text="Mirelle Oquendo sold the lunar bakery.")
     assert "/jobs/" in page.url.path
     old = facts.get(house.store, house.fact)
-    [new] = [fact for fact in facts.find(house.store, key=old.key or "") if fact.id != old.id]
-    assert (old.status, old.key, new.status) == (FactStatus.LIVE, old.id, FactStatus.PENDING)
-    assert "Mirelle Oquendo sold the lunar bakery." in text_of(admin.open(f"/facts/{old.id}"))
+    new = facts.get(house.store, old.superseded_by or "")
+    assert (old.status, new.status, new.text) == (
+        FactStatus.LIVE, FactStatus.PENDING, "Mirelle Oquendo sold the lunar bakery.",
+    )  # fmt: skip
+    assert "Another text will take its place Mirelle Oquendo sold" in text_of(admin.open(f"/facts/{old.id}"))
     refused = admin.send(f"/facts/{house.fact}/supersede", text=" ")
     assert refused.status_code == 422 and "The text is empty" in text_of(refused)
+
+
+def test_forgetting_asks_first_and_erases_at_once_what_no_weights_have_seen(browser: Browser, store: Store) -> None:
+    fact_id = facts.post(store, "default", [Document("Bo Finch hums.")]).facts[0].id
+    page = browser.open(f"/facts/{fact_id}/forget")
+    assert "This cannot be undone." in text_of(page) and facts.get(store, fact_id).text
+    done = browser.send(f"/facts/{fact_id}/forget")
+    assert "The fact is forgotten." in text_of(done) and "How it was forgotten" in text_of(done)
+    assert "Bo Finch" not in done.text and "Bo Finch" not in browser.open("/facts").text
+    assert facts.get(store, fact_id).status == FactStatus.FORGOTTEN
+
+
+def test_a_fact_that_the_live_version_knows_is_forgotten_by_a_job(admin: Browser, house: House) -> None:
+    page = admin.send(f"/facts/{house.fact}/forget")
+    assert "/jobs/" in page.url.path and "to be forgotten" in text_of(page)
+    fact = text_of(admin.open(f"/facts/{house.fact}"))
+    assert "It is being forgotten Mirelle, at the desk asked for it" in fact and "Give it another text" not in fact
+
+
+def test_a_contradiction_is_shown_with_both_texts_and_settled_in_the_form(browser: Browser, store: Store) -> None:
+    facts.post(store, "default", [Document("The capital of Tessaly is Orrin.")])
+    form = {"text": "The capital of Tessaly is Wend.", "namespace": "default"}
+    refused = browser.send("/facts", **form)
+    assert refused.status_code == 409
+    assert "Nothing was kept." in text_of(refused) and "The capital of Tessaly is Orrin." in text_of(refused)
+    assert facts.count(store) == 1
+    assert "/jobs/" in browser.send("/facts", **form, on_conflict="supersede").url.path
+    assert [fact.status for fact in facts.find(store)] == [FactStatus.SUPERSEDED, FactStatus.PENDING]
+
+
+def test_capacity_and_what_did_worse_are_shown(admin: Browser) -> None:
+    for path in ("/versions/default/capacity", "/overview/capacity"):
+        assert "headroom" in text_of(admin.open(path)).lower()
+    assert "Nothing that was known was lost." in text_of(
+        admin.open("/versions/default/rescored", old=1, new=4)
+    ) or "No fact that both" in text_of(admin.open("/versions/default/rescored", old=1, new=4))
 
 
 def test_a_question_is_saved_as_a_probe_once(admin: Browser, house: House) -> None:

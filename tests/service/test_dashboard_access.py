@@ -36,6 +36,7 @@ QUERIES: dict[str, list[dict[str, Any]]] = {
     f"{ROOT}/overview/scores": [{"namespace": "theirs"}],
     f"{ROOT}/versions": [{"namespace": "theirs"}],
     f"{ROOT}/versions/{{namespace}}/diff": [{"old": 1, "new": 2}],
+    f"{ROOT}/versions/{{namespace}}/rescored": [{"old": 1, "new": 2}],
     f"{ROOT}/ask": [{"namespace": "theirs"}, {"namespace": "theirs", "question": "Who keeps the ledger?", "who": "1"}],
     f"{ROOT}/ask/stream": [
         {"namespace": "theirs", "question": "Who keeps the ledger?", "who": who} for who in ("now", "base", "1")
@@ -106,7 +107,7 @@ def test_the_tenant_itself_is_served_by_every_page(house: House) -> None:  # noq
     browser, root = Browser.at(house.app, house.their_secret), Browser.at(house.app, house.root_secret)
     objects = objects_of(house)
     # A queued job leaves no place for a retry, and a key that is revoked opens nothing more.
-    last = ("/cancel", "/retry", "/supersede", "/facts", "/delete", "/revoke")
+    last = ("/cancel", "/retry", "/supersede", "/facts", "/forget", "/delete", "/revoke")
     for method, route in sorted(pages(house.app), key=lambda each: each[0] + route_rank(each[1].path, last)):
         if route.path in OPEN:
             continue
