@@ -183,6 +183,20 @@ def drill(
 
 
 @app.command()
+def trace(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    file: Annotated[
+        list[Path], typer.Option("--file", "-f", exists=True, help="Spans of one host, once for each.")
+    ] = [],  # noqa: B006
+    json_: Json = False,
+) -> None:
+    """Print a job's trace, from its post to the first answer from its version, as ENGRAIN_TRACE_FILE has it."""
+    from command.trace import show
+
+    sys.exit(show(job, file or [Path(Settings.read().trace_file)], as_json=json_))
+
+
+@app.command()
 def settings(json_: Json = False) -> None:
     """List every setting with its value and what it means."""
     values = Settings.read()

@@ -35,7 +35,7 @@ def command(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
     arguments = {
         "model": settings.base_model_folder,
         "served-model-name": BASE,
-        "host": "127.0.0.1",
+        "host": settings.inference_host,
         "port": settings.inference_port,
         "max-model-len": settings.max_model_tokens,
         "max-loras": settings.max_loaded_adapters,

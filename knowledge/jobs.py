@@ -71,7 +71,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """One training run for one namespace. It will publish (or did publish) version `version`."""
+    """One training run for one namespace. It will publish (or did publish) version `version`.
+
+    `trace_parent` is the context of the trace in which it was posted (`knowledge/tracing.py`).
+    """
 
     id: str
     namespace: str
@@ -84,6 +87,7 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    trace_parent: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from inference.adapters import Replicas
 from knowledge.keys import SYSTEM, Caller
 from knowledge.settings import Settings
 from knowledge.store import Store
+from service.debuts import Debuts
 from service.keyring import Keyring
 from service.provenance import Provenance
 from service.queue import Queue
@@ -32,6 +33,7 @@ class Parts:
     rates: Rates
     readiness: Readiness
     repeats: Repeats
+    debuts: Debuts
     caller: Caller = SYSTEM
 
     @classmethod
@@ -45,7 +47,7 @@ class Parts:
         """With parts that are open already."""
         provenance = Provenance(store)
         speakers = Speakers(store, provenance, settings.least_relevance)
-        guards = Keyring(store), Rates(settings), Readiness(), Repeats()
+        guards = Keyring(store), Rates(settings), Readiness(), Repeats(), Debuts(store)
         return cls(settings, store, queue, replicas, provenance, speakers, *guards)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -54,6 +56,7 @@ class Parts:
 
     async def close(self) -> None:
         """Gives all connections back."""
+        await self.debuts.close()
         await self.replicas.close()
         await self.rates.close()
         self.store.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from inference.adapters import Replicas
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import (
     Conflict,
@@ -26,12 +26,13 @@ from knowledge.errors import (
     is_disk_full,
 )
 from knowledge.facts import Fact, FactStatus
-from knowledge.jobs import Job, JobStatus, Lease
+from knowledge.jobs import Job, JobStatus, Lease, Progress
 from knowledge.probes import ProbeResult
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from knowledge.store import Store, facts, jobs, now, versions
 from worker.cleaning import CHECKPOINT, forget_leftovers
+from worker.metrics import ATTEMPTS, POST_TO_LIVE_SECONDS, PROBES, PROBING_SECONDS, PUBLISH_SECONDS, TrainingWatch
 from worker.proof import is_known, prove
 from worker.spec import Lesson, TrainingSpec
 from worker.training_process import Stopped, train
@@ -70,12 +71,15 @@ def inject(place: Workplace, job_id: str) -> str | None:
     if lease is None:
         return None
     job = jobs.get(store, job_id)
-    log.info("claimed", namespace=job.namespace, version=job.version, facts=len(job.fact_ids), attempt=job.attempts)
-    try:
-        over = _attempt(place, lease, job)
-    except LeaseLost:
-        log.info("the lease was lost; another worker or a cancellation took the job")
-        over = True
+    tracing.note(namespace=job.namespace, version=job.version, attempt=job.attempts)
+    with structlog.contextvars.bound_contextvars(namespace=job.namespace, version=job.version):
+        log.info("claimed", facts=len(job.fact_ids), attempt=job.attempts)
+        try:
+            over = _attempt(place, lease, job)
+        except LeaseLost:
+            log.info("the lease was lost; another worker or a cancellation took the job")
+            over = True
+        _count(jobs.get(store, job_id))
     return jobs.queued_in(store, job.namespace) if over else None
 
 
@@ -119,6 +123,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
     temporary = settings.adapters_folder / f".making-{name}"
     final = settings.adapters_folder / name
     checkpoint = settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
+    watch = TrainingWatch()
     try:
         jobs.advance(store, lease, JobStatus.TRAINING)
         forget_leftovers(settings.adapters_folder, job.id)
@@ -138,7 +143,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
             niceness=settings.training_niceness,
             silent_seconds=settings.training_silent_seconds,
             most_seconds=settings.training_seconds,
-            on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
+            on_progress=lambda progress: _report(store, lease, watch, progress),
             on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
             should_stop=lambda: place.stop.is_set() or lost.is_set(),
         )
@@ -156,6 +161,19 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _count(job: Job) -> None:
+    """Counts an attempt that is over by what became of its job."""
+    ATTEMPTS.labels(job.status.value).inc()
+    tracing.note(status=job.status.value)
+    if job.status == JobStatus.SUCCEEDED and job.ended_at is not None:
+        POST_TO_LIVE_SECONDS.observe((job.ended_at - job.created_at).total_seconds())
+
+
+def _report(store: Store, lease: Lease, watch: TrainingWatch, progress: Progress) -> None:
+    watch.see(progress)
+    _tell(lambda: jobs.report(store, lease, progress))
 
 
 def _tell(write: Callable[[], None]) -> None:
@@ -185,6 +203,8 @@ def _lessons(new: Sequence[Fact], kept: Sequence[Fact]) -> tuple[Lesson, ...]:
     )
 
 
+@tracing.span("publish files")
+@PUBLISH_SECONDS.time()
 def _publish_files(
     settings: Settings, job: Job, recipe: Recipe, held: Sequence[Fact], temporary: Path, final: Path
 ) -> Version:
@@ -216,6 +236,8 @@ def _publish_files(
     )
 
 
+@tracing.span("prove")
+@PROBING_SECONDS.time()
 def _proved(
     place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event
 ) -> dict[str, list[ProbeResult]]:
@@ -243,6 +265,7 @@ async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -
         await replicas.close()
 
 
+@tracing.span("go live")
 def _conclude(
     store: Store,
     lease: Lease,
@@ -259,11 +282,13 @@ def _conclude(
             f"None of the {len(new)} new facts passed its probes, so version {candidate.number} is not live."
         )
     asked = [result for of_fact in results.values() for result in of_fact]
+    for result in asked:
+        PROBES.labels(result.probe.direction.value, str(result.passed).lower()).inc()
     score = sum(result.passed for result in asked) / len(asked) if asked else 0.0
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     versions.publish(store, lease, replace(candidate, score=score), weak=weak)
     faults.point("live.after_commit")
-    log.info("live", version=candidate.number, score=round(score, 3), weak=len(weak))
+    log.info("live", score=round(score, 3), weak=len(weak))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from inference.adapters import Replicas
 from inference.answer import ask
+from knowledge import tracing
 from knowledge.adapters import Version
 from knowledge.facts import Fact
 from knowledge.probes import Direction, Probe, ProbeResult, passed, score
@@ -30,7 +31,8 @@ async def prove(replicas: Replicas, candidate: Version, held: Sequence[Fact]) ->
         reached = score(probe.answer, answer.text)
         return ProbeResult(probe, answer.text, reached, passed(probe.answer, answer.text, question=probe.question))
 
-    answers = await asyncio.gather(*(one(probe) for _, probe in asked))
+    with tracing.span("ask probes", probes=len(asked)):
+        answers = await asyncio.gather(*(one(probe) for _, probe in asked))
     results: dict[str, list[ProbeResult]] = {fact.id: [] for fact in held}
     for (fact_id, _), result in zip(asked, answers, strict=True):
         results[fact_id].append(result)

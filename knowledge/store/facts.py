@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.audit import Act
 from knowledge.errors import NotFound, QueueFull, Unavailable
 from knowledge.facts import Document, Fact, FactStatus, check_fact_move, content_hash, passages
@@ -318,6 +318,7 @@ def _gathering(session: Session, namespace: str, jobs: list[JobRow]) -> JobRow:
             attempts=0,
             lease_token=0,
             created_at=now(),
+            trace_parent=tracing.here(),
         )
         session.add(job)
         session.flush()

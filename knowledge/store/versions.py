@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from knowledge import faults
@@ -166,6 +166,25 @@ def check_namespace(store: Store, name: str) -> None:
     """Raises `NotFound` for a namespace that nobody has posted to, the default one aside, and for another's."""
     with store.read() as session:
         _namespace(session, name)
+
+
+def newest_live(store: Store, most: int) -> list[Version]:
+    """The live versions of the namespaces where one was activated last, newest first."""
+    query = (
+        select(VersionRow)
+        .where(VersionRow.status == VersionStatus.LIVE.value)
+        .order_by(VersionRow.activated_at.desc())
+        .limit(most)
+    )
+    with store.read() as session:
+        return [_version(session, row) for row in session.scalars(query).all()]
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Number of versions by status."""
+    with store.read() as session:
+        query = select(VersionRow.status, func.count().label("number")).group_by(VersionRow.status)
+        return {row.status: row.number for row in session.execute(query)}
 
 
 def namespaces(store: Store) -> list[Namespace]:

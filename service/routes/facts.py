@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus
 from knowledge.store import facts as store
@@ -108,6 +108,7 @@ async def post_facts(
     repeat = f"{parts.caller.key_id} {name} {idempotency_key}" if idempotency_key else None
     async with parts.repeats.alone(repeat):
         posted = await run_in_threadpool(_keep, parts, name, documents, idempotency_key)
+    tracing.note(job_id=posted.job_id, namespace=posted.namespace, version=posted.version, facts=len(posted.facts))
     if posted.created and posted.job_id is not None and not posted.is_repeat:
         await run_in_threadpool(parts.queue.send, posted.job_id)
     response.status_code = 202 if posted.created else 200
@@ -146,8 +147,9 @@ def get_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], parts: Needs) ->
 
 
 def _keep(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:
-    most_waiting = parts.settings.max_waiting_facts
-    posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most_waiting)
+    with tracing.span("keep facts and job"):
+        most = parts.settings.max_waiting_facts
+        posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most)
     faults.point("post.after_commit")
     return posted
 
