@@ -183,6 +183,26 @@ def drill(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")], json_: Json = False
+) -> None:
+    """Write the store and its adapters to one file. Everything may go on running."""
+    from command.backup import backup as run
+
+    sys.exit(run(Settings.read(), file, as_json=json_))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `engrain backup` wrote.")], json_: Json = False
+) -> None:
+    """Fill an empty store and the folder of adapters from a backup. Nothing may run meanwhile."""
+    from command.backup import restore as run
+
+    sys.exit(run(Settings.read(), file, as_json=json_))
+
+
+@app.command()
 def trace(
     job: Annotated[str, typer.Argument(help="The job's id.")],
     file: Annotated[

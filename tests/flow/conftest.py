@@ -125,7 +125,7 @@ def stack() -> Iterator[Stack]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What was taught can be watched then; the README teaches the default namespace, so it comes after the tests that
     expect it empty; restarts are last."""
-    order = ["test_watched.py", "test_readme.py", "test_restart.py"]
+    order = ["test_watched.py", "test_backup.py", "test_readme.py", "test_restart.py"]
     items.sort(key=lambda item: order.index(item.path.name) if item.path.name in order else -1)
     for item in items:
         if item.get_closest_marker("flow"):
