@@ -222,14 +222,16 @@ class Settings(BaseSettings):
     @property
     def store(self) -> str:
         """SQLAlchemy URL of the store."""
-        url = self.store_url or f"sqlite:///{self.data_folder / 'store.sqlite3'}"
-        return _with_password(url, self.store_password_file, "STORE")
+        if not self.store_url:
+            return f"sqlite:///{self.data_folder / 'store.sqlite3'}"
+        return _with_password(self.store_url, self.store_password_file, "STORE")
 
     @property
     def broker(self) -> str:
         """Redis URL of the broker."""
-        url = self.broker_url or f"redis://127.0.0.1:{self.broker_port}/0"
-        return _with_password(url, self.broker_password_file, "BROKER")
+        if not self.broker_url:
+            return f"redis://127.0.0.1:{self.broker_port}/0"
+        return _with_password(self.broker_url, self.broker_password_file, "BROKER")
 
     @property
     def replicas(self) -> tuple[str, ...]:

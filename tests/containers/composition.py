@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from compose_spec.models import ComposeSpecification
-from pydantic import ValidationError
+from compose_spec import PyCompose
 
 FILE = Path(__file__).parents[2] / "docker" / "compose.yaml"
 
@@ -57,12 +56,11 @@ class Service:
 
 def read(file: Path = FILE, variables: Mapping[str, str] | None = None) -> dict[str, Service]:
     """Every service of the file. Raises `ValueError` for what the Compose specification does not know."""
-    data = yaml.safe_load(file.read_text())
+    filled = _fill(yaml.safe_load(file.read_text()), variables or {})
     try:
-        ComposeSpecification.model_validate({name: part for name, part in data.items() if not name.startswith("x-")})
-    except ValidationError as error:
+        PyCompose.from_yaml(yaml.safe_dump(filled)).validate()
+    except ValueError as error:
         raise ValueError(f"{file.name}: {error}") from error
-    filled = _fill(data, variables or {})
     return {name: _service(name, part, file.parent) for name, part in filled["services"].items()}
 
 

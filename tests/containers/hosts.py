@@ -164,6 +164,8 @@ def leave_network() -> None:
     """Takes this process into a network of its own: from here on nothing outside is reached, and no interface shown."""
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET) is not allowed")
+    Path("/run/netns").mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)  # names of ours alone
     ip("link", "set", "lo", "up")
 
 

@@ -106,3 +106,18 @@ def test_no_secret_stands_in_the_files() -> None:
         assert not re.search(r"(?i)(password|secret|key)\w*[=:] *[\"']?[0-9a-f]{12,}", file.read_text())
     holders = [volume for name, each in CPU.items() if name != "secrets" for volume in each.volumes]
     assert all(volume.read_only for volume in holders if volume.source == "secrets")
+
+
+def test_variables_are_filled_in_as_compose_does(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {a: {image: 'x:${TAG:-1.0}', command: ['$$HOME', '${NONE:-}', '${SITE}']}}")
+    service = read(file, {"SITE": "here"})["a"]
+    assert (service.image, service.command) == ("x:1.0", ("$HOME", "", "here"))
+    assert read(file, {"TAG": "2.0"})["a"].image == "x:2.0"
+
+
+def test_what_the_specification_does_not_know_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {a: {image: 'x:1.0', comand: [sh]}}")
+    with pytest.raises(ValueError, match="comand"):
+        read(file)
