@@ -12,7 +12,7 @@ CODE    := knowledge service worker inference command experiments tests tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench bench-injection bench-serving bench-dashboard dashboard-shots fuzz drill drill-retention clean
+.PHONY: help install demo up test check fix lock bench bench-injection bench-serving bench-dashboard dashboard-shots fuzz drill drill-retention drill-hosts compose-check clean
 
 help: ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,12 @@ drill: install ## Kill every part at every step of a job, 119 times, and report 
 
 drill-retention: install ## Teach ten batches one after the other, two superseded and two forgotten, and ask all after each
 	@$(BIN)/python -m experiments.continual.drill $(ARGS)
+
+compose-check: install ## Prove docker/: files valid, images built step by step, the composition run and asked, no Docker needed
+	@$(BIN)/python -m tests.containers.check $(ARGS)
+
+drill-hosts: install ## Two of each part, each on a host of its own, one host after the other cut off: what was lost (needs root)
+	@$(BIN)/python -m tests.containers.drill $(ARGS)
 
 clean: ## Remove the environment and the tools' caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -231,6 +231,40 @@ def drill(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")], json_: Json = False
+) -> None:
+    """Write the store and its adapters to one file. Everything may go on running."""
+    from command.backup import backup as run
+
+    sys.exit(run(Settings.read(), file, as_json=json_))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `engrain backup` wrote.")], json_: Json = False
+) -> None:
+    """Fill an empty store and the folder of adapters from a backup. Nothing may run meanwhile."""
+    from command.backup import restore as run
+
+    sys.exit(run(Settings.read(), file, as_json=json_))
+
+
+@app.command()
+def trace(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    file: Annotated[
+        list[Path], typer.Option("--file", "-f", exists=True, help="Spans of one host, once for each.")
+    ] = [],  # noqa: B006
+    json_: Json = False,
+) -> None:
+    """Print a job's trace, from its post to the first answer from its version, as ENGRAIN_TRACE_FILE has it."""
+    from command.trace import show
+
+    sys.exit(show(job, file or [Path(Settings.read().trace_file)], as_json=json_))
+
+
+@app.command()
 def settings(json_: Json = False) -> None:
     """List every setting with its value and what it means."""
     values = Settings.read()

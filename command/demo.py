@@ -111,6 +111,7 @@ def demo_settings(settings: Settings) -> Settings:
     port, broker_port, inference_port = free_ports(3)
     changes = {"host": "127.0.0.1", "port": port, "broker_port": broker_port, "inference_port": inference_port}
     elsewhere = {"store_url": "", "broker_url": "", "inference_urls": ""}
+    elsewhere |= {"store_password_file": "", "broker_password_file": ""}
     keys = {"without_keys": "loopback", "first_key_file": ""}
     return settings.model_copy(update={"data_folder": folder, **changes, **elsewhere, **keys})
 

@@ -100,11 +100,11 @@ async def _check(settings: Settings, screen: Screen) -> None:
 async def _neighbours(settings: Settings) -> list[Finding]:
     """What the settings say runs elsewhere, and does not answer."""
     findings = []
-    if settings.broker_url and not await broker_answers(settings.broker_url):
+    if settings.broker_url and not await broker_answers(settings.broker):
         remedy = "Start it, or unset ENGRAIN_BROKER_URL for the embedded one."
         findings.append(Finding("broker", State.PROBLEM, "the one of ENGRAIN_BROKER_URL does not answer PING", remedy))
     if settings.inference_urls:
-        for url in settings.replicas:
+        for url in (replica.removeprefix("dns+") for replica in settings.replicas):
             if not await http_answers(f"{url}/health"):
                 remedy = "Start it, or unset ENGRAIN_INFERENCE_URLS for an embedded vLLM."
                 findings.append(Finding("vllm", State.PROBLEM, f"{url}/health does not answer", remedy))

@@ -9,7 +9,8 @@ vLLM may read an evicted adapter again in the middle of a step and die of it (Sk
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +18,13 @@ from typing import Self
 
 import httpx
 
+from inference import discovery
 from inference import replicas as servers
 from inference.client import Message
 from inference.effect import check_effect
+from inference.metrics import LOAD_SECONDS, LOADS
 from inference.replicas import Replica
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.adapters import Manifest, Version, verify_manifest
 from knowledge.errors import EngrainError, Unavailable
 
@@ -62,7 +65,9 @@ class Replicas:
     """The vLLM servers as one: loads on each, asks the least busy. Belongs to the event loop that first uses it."""
 
     def __init__(self, urls: Sequence[str], transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self.each = servers.connect(urls, transport)
+        self.each = servers.connect(discovery.fixed(urls), transport)
+        self._urls, self._transport = tuple(urls), transport
+        self._left: list[Replica] = []
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._verified: set[str] = set()
         self._unwanted_since: dict[tuple[str, str], float] = {}
@@ -77,7 +82,25 @@ class Replicas:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await asyncio.gather(*(replica.client.close() for replica in self.each))
+        await asyncio.gather(*(replica.client.close() for replica in (*self.each, *self._left)))
+
+    async def discover(self) -> None:
+        """Looks where the servers are now, if a name stands for them; those that stay keep what is known of them.
+
+        When the name server gives no answer, all stay.
+        """
+        if len(discovery.fixed(self._urls)) == len(self._urls):
+            return
+        urls = await discovery.discover(self._urls)
+        if urls is None:
+            return
+        known = {replica.url: replica for replica in self.each}
+        new = {each.url: each for each in servers.connect([url for url in urls if url not in known], self._transport)}
+        self.each = tuple((known | new)[url] for url in urls)
+        self._left += [replica for url, replica in known.items() if url not in urls]
+        idle = [replica for replica in self._left if not replica.busy]
+        self._left = [replica for replica in self._left if replica.busy]
+        await asyncio.gather(*(replica.client.close() for replica in idle))
 
     async def ensure(self, version: Version, questions: Sequence[str] = ()) -> None:
         """Loads the version on every replica that is up, warms it, and proves that it changes answers.
@@ -86,18 +109,20 @@ class Replicas:
         when all are down, `InjectionFailed` when the adapter changes nothing, `CorruptAdapter` when its files are not
         what was published, `Conflict` or `NotFound` when a server refuses it.
         """
+        await self.discover()
 
         async def one(replica: Replica) -> None:
             await self.bring(replica, version)
-            with replica.use(version.adapter) as client:
+            with tracing.span("check effect", replica=replica.url), replica.use(version.adapter) as client:
                 await check_effect(client, version.adapter, questions)
 
-        outcomes = await asyncio.gather(*(one(replica) for replica in self.each), return_exceptions=True)
+        each = self.each
+        outcomes = await asyncio.gather(*(one(replica) for replica in each), return_exceptions=True)
         errors = [outcome for outcome in outcomes if outcome is not None]
         for error in errors:
             if not isinstance(error, Unavailable):
                 raise error
-        if len(errors) == len(self.each):
+        if len(errors) == len(each):
             raise errors[0] if errors else Unavailable("No model server is configured.")
 
     async def loaded(self) -> dict[str, dict[str, str] | None]:
@@ -137,7 +162,7 @@ class Replicas:
         Callers that come together load once. The first request after a load is slow (vllm#8559), hence the token.
         """
         lock = self._loading.setdefault((replica.url, version.adapter), asyncio.Lock())
-        async with lock:
+        async with lock, _noted(replica, version):
             if version.adapter not in self._verified:
                 await asyncio.to_thread(verify, version.path)
                 self._verified.add(version.adapter)
@@ -155,6 +180,7 @@ class Replicas:
         try:
             with replica.use("") as client:
                 held = await client.adapters()
+            replica.held = len(held)
             for version in desired:
                 if version.adapter not in held:
                     report += await self._restore(replica, version)
@@ -190,7 +216,20 @@ class Replicas:
         ]
 
 
+@asynccontextmanager
+async def _noted(replica: Replica, version: Version) -> AsyncIterator[None]:
+    """Traces and measures a load."""
+    with tracing.span("load adapter", replica=replica.url, adapter=version.adapter), LOAD_SECONDS.time():
+        try:
+            yield
+        except EngrainError:
+            LOADS.labels("failed").inc()
+            raise
+        LOADS.labels("loaded").inc()
+
+
 async def reconcile(replicas: Replicas, desired: Sequence[Version]) -> Report:
     """Makes every replica hold exactly the desired versions. What goes wrong is in the report, never raised."""
+    await replicas.discover()
     reports = await asyncio.gather(*(replicas.settle(replica, desired) for replica in replicas.each))
     return sum(reports, start=Report())

@@ -15,11 +15,15 @@ LONGEST_REST_SECONDS = 30.0
 
 
 class Replica:
-    """One server, how many requests it has from us for each model, and how long it is left alone after a failure."""
+    """One server, how many requests it has from us for each model, and how long it is left alone after a failure.
+
+    `held` is the number of adapters that it had when we last looked.
+    """
 
     def __init__(self, client: VllmClient) -> None:
         self.client = client
         self.asking: Counter[str] = Counter()
+        self.held = 0
         self.failures = 0
         self.rests_until = 0.0
 

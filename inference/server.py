@@ -35,7 +35,7 @@ def command(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
     arguments = {
         "model": settings.base_model_folder,
         "served-model-name": BASE,
-        "host": "127.0.0.1",
+        "host": settings.inference_host,
         "port": settings.inference_port,
         "max-model-len": settings.max_model_tokens,
         "max-loras": settings.max_loaded_adapters,
@@ -57,6 +57,9 @@ def command(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
         arguments |= {"distributed-executor-backend": "uni", "dtype": float_type()}
         env |= {"VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gib), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
         env["ENGRAIN_MERGED_WEIGHTS_GIB"] = str(settings.merged_weights_gib)  # read by inference/vllm_plugin/grouped.py
+        env.setdefault(
+            "TORCHDYNAMO_DISABLE", "1"
+        )  # vLLM compiles a counting of ranks for logprobs: 20 s, and needs g++
         env.setdefault("OMP_NUM_THREADS", str(serving_threads()))
         env.setdefault("LD_PRELOAD", preloads())
     words = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]

@@ -16,6 +16,7 @@
     ├── LeaseLost          (RuntimeError)  another worker holds the job now; the holder must stop writing
     ├── InjectionFailed    (RuntimeError)  training ran and did not give an adapter worth publishing; final
     ├── CorruptAdapter     (OSError)       an adapter's files differ from their manifest; never loaded
+    ├── CorruptBackup      (OSError)       a backup's file is not whole; nothing of it is restored
     └── Unavailable        (ConnectionError)  a part is down or busy; try again later
         └── QueueFull                      more facts wait to be learnt than may
         └── DiskFull                       nothing could be written; tried again by itself, for as long as it takes
@@ -112,6 +113,10 @@ class DiskFull(Unavailable):
 
 class CorruptAdapter(EngrainError, OSError):
     """An adapter's folder is missing, half written or differs from its manifest; it must not be loaded."""
+
+
+class CorruptBackup(EngrainError, OSError):
+    """A backup's file is missing, cut off or damaged; it must not be restored."""
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -73,7 +73,8 @@ class Progress:
 class Job:
     """One training run for one namespace. It will publish (or did publish) version `version`.
 
-    `forget_ids` are facts that its version is built without because someone asked for that.
+    `forget_ids` are facts that its version is built without because someone asked for that, `trace_parent` the context
+    of the trace in which it was posted (`knowledge/tracing.py`).
     """
 
     id: str
@@ -88,6 +89,7 @@ class Job:
     started_at: datetime | None
     ended_at: datetime | None
     forget_ids: tuple[str, ...] = ()
+    trace_parent: str | None = None
 
 
 class Part(StrEnum):

@@ -5,6 +5,7 @@ import re
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from knowledge import tracing
 from knowledge.keys import SECRET_PREFIX
 
 _SECRETS = re.compile(
@@ -17,6 +18,7 @@ def configure() -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -25,6 +27,13 @@ def configure() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(),
     )
+
+
+def with_trace(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """The line with the current trace's id, if there is one."""
+    if (trace_id := tracing.trace_id()) is not None:
+        line["trace_id"] = trace_id
+    return line
 
 
 def without_secrets(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,14 +38,27 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
     store_url: str = Field("", description="SQLAlchemy URL of the store. Empty: a SQLite file in the data folder.")
+    store_password_file: str = Field(
+        "", description="File with the password that belongs into `ENGRAIN_STORE_URL`. Empty: the URL holds it."
+    )
     broker_url: str = Field(
         "", description="Redis URL of the broker. Empty: the embedded broker, started by `engrain up`."
     )
+    broker_password_file: str = Field(
+        "", description="File with the password that belongs into `ENGRAIN_BROKER_URL`. Empty: the URL holds it."
+    )
     broker_port: int = Field(6391, ge=1, le=65535, description="Loopback port of the embedded broker.")
     inference_urls: str = Field(
-        "", description="Comma-separated base URLs of vLLM replicas. Empty: one, started by `engrain up`."
+        "",
+        description="Comma-separated base URLs of vLLM replicas; `dns+http://name:port` stands for every address that"
+        " the name has. Empty: one, started by `engrain up`.",
     )
-    inference_port: int = Field(8001, ge=1, le=65535, description="Loopback port of the vLLM that `engrain up` starts.")
+    inference_host: str = Field(
+        "127.0.0.1", description="Address that vLLM listens on. It asks for no key: keep it from other networks."
+    )
+    inference_port: int = Field(
+        8001, ge=1, le=65535, description="Port of the vLLM that `engrain up`, or `python -m inference.server`, starts."
+    )
     max_lora_rank: int = Field(
         32, description="Highest adapter rank that vLLM accepts: 1, 8, 16, 32, 64, 128, 256, 320 or 512."
     )
@@ -161,6 +175,22 @@ class Settings(BaseSettings):
         False, description="Whether webhooks may lead to private, loopback and link-local addresses."
     )
 
+    api_metrics_address: str = Field(
+        "",
+        description="Address and port, as `0.0.0.0:9101`, where the API shows its metrics a second time, without a key:"
+        " for a network of its own. Empty: none.",
+    )
+    worker_metrics_address: str = Field(
+        "", description="Address and port where a worker shows its metrics, without a key. Empty: none."
+    )
+    trace_endpoint: str = Field(
+        "",
+        description="URL to which traces are sent (OTLP over HTTP, as `http://collector:4318/v1/traces`). Empty: none.",
+    )
+    trace_file: str = Field(
+        "", description="File to which the spans of traces are added as JSON lines, for `engrain trace`. Empty: none."
+    )
+
     @field_validator("data_folder")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
@@ -173,6 +203,13 @@ class Settings(BaseSettings):
             return by_name(name).name
         except InvalidRecipe as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("api_metrics_address", "worker_metrics_address")
+    @classmethod
+    def _address_with_a_port(cls, address: str) -> str:
+        if address and not re.fullmatch(r"\S+:\d{1,5}", address):
+            raise ValueError("an address and a port are wanted, as 0.0.0.0:9101")
+        return address
 
     @field_validator("max_lora_rank")
     @classmethod
@@ -208,16 +245,20 @@ class Settings(BaseSettings):
     @property
     def store(self) -> str:
         """SQLAlchemy URL of the store."""
-        return self.store_url or f"sqlite:///{self.data_folder / 'store.sqlite3'}"
+        if not self.store_url:
+            return f"sqlite:///{self.data_folder / 'store.sqlite3'}"
+        return _with_password(self.store_url, self.store_password_file, "STORE")
 
     @property
     def broker(self) -> str:
         """Redis URL of the broker."""
-        return self.broker_url or f"redis://127.0.0.1:{self.broker_port}/0"
+        if not self.broker_url:
+            return f"redis://127.0.0.1:{self.broker_port}/0"
+        return _with_password(self.broker_url, self.broker_password_file, "BROKER")
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        """Base URLs of the vLLM replicas, without a trailing slash."""
+        """Base URLs of the vLLM replicas, or `dns+` ones that stand for several, without a trailing slash."""
         urls = self.inference_urls or f"http://127.0.0.1:{self.inference_port}"
         return tuple(url.strip().rstrip("/") for url in urls.split(",") if url.strip())
 
@@ -242,3 +283,18 @@ class Settings(BaseSettings):
 def without_password(value: str) -> str:
     """A URL with its password hidden; anything else as it is."""
     return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", value)
+
+
+def _with_password(url: str, file: str, whose: str) -> str:
+    """The URL with the password that the file holds. Raises `InvalidSettings` when it cannot be read."""
+    if not file:
+        return url
+    try:
+        password = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(
+            f"{PREFIX}{whose}_PASSWORD_FILE: {file} cannot be read ({type(error).__name__})."
+        ) from None
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return url.replace(parts.netloc, f"{parts.username or ''}:{quote(password, safe='')}@{host}", 1)

@@ -4,6 +4,7 @@ import sys
 
 import uvicorn
 
+from knowledge import tracing
 from knowledge.errors import EngrainError
 from knowledge.logs import configure
 from knowledge.settings import Settings
@@ -13,6 +14,7 @@ if __name__ == "__main__":
     configure()
     try:
         settings = Settings.read()
+        tracing.configure(settings, "service")
     except EngrainError as error:
         sys.exit(f"engrain: {error}")
     uvicorn.run(

@@ -15,7 +15,7 @@ from knowledge.errors import Conflict, NotFound
 from knowledge.jobs import ENDED, JobStatus
 from knowledge.store import jobs, versions
 from knowledge.store.standing import no_namespace
-from service.metrics import ABSTENTIONS, ANSWER_TOKENS, ANSWERS
+from service.metrics import ABSTENTIONS, ANSWER_SECONDS, ANSWER_TOKENS, ANSWERS, VERSION_ANSWERS
 from service.parts import Parts
 from service.problems import ProblemError
 from service.provenance import LikelyFact
@@ -109,6 +109,10 @@ async def pieces(parts: Parts, asked: Turn) -> AsyncGenerator[str | Told, None]:
 
 def _told(parts: Parts, asked: Turn, said: Answer) -> Told:
     ANSWERS.labels(said.source).inc()
+    ANSWER_SECONDS.labels(said.source).observe(said.seconds)
+    if said.version is not None:
+        VERSION_ANSWERS.count(said.namespace, said.version)
+        parts.debuts.note(asked.speaker.version, said)
     ANSWER_TOKENS.inc(said.completion_tokens)
     parts.recent.note(said)
     if said.abstained:

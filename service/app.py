@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.adapters import reconcile
+from inference.metrics import serve
+from knowledge import tracing
 from knowledge.adapters import Version, VersionStatus
 from knowledge.errors import EngrainError
 from knowledge.settings import Settings
@@ -20,12 +22,13 @@ from service import doorstep, gate, openapi, problems
 from service.dashboard import pages
 from service.deliveries import Deliveries
 from service.headers import SecurityHeaders
-from service.metrics import REQUEST_SECONDS
+from service.metrics import REQUEST_SECONDS, registry
 from service.parts import Parts
 from service.routes import ask, audit, facts, health, jobs, keys, webhooks
 from service.routes import openai as openai_routes
 from service.routes import versions as version_routes
 from service.threads import in_thread
+from service.traced import Traced
 from service.upkeep import keep_fresh, keep_tidy
 
 log = structlog.get_logger()
@@ -41,6 +44,8 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = app.state.parts = open_parts(settings)
+        if settings.api_metrics_address:
+            serve(settings.api_metrics_address, registry(parts.store, parts.replicas))
         await run_in_threadpool(doorstep.prepare, settings, parts.store)
         loops = [parts.queue.relay(), _reconcile(parts), parts.keyring.note_uses()]
         loops += [keep_tidy(parts.store), keep_fresh(parts.store)]
@@ -72,6 +77,8 @@ def create_app(settings: Settings, open_parts: Callable[[Settings], Parts] = Par
             expose_headers=["Location", "Retry-After"],
         )
     app.add_middleware(SecurityHeaders)
+    if tracing.is_on(settings):
+        app.add_middleware(Traced)
     app.add_middleware(RequestTimes)
     return app
 

@@ -9,6 +9,7 @@ from inference.adapters import Replicas
 from knowledge.keys import SYSTEM, Caller
 from knowledge.settings import Settings
 from knowledge.store import Store
+from service.debuts import Debuts
 from service.keyring import Keyring
 from service.provenance import Provenance
 from service.queue import Queue
@@ -34,6 +35,7 @@ class Parts:
     readiness: Readiness
     repeats: Repeats
     recent: Recent
+    debuts: Debuts
     caller: Caller = SYSTEM
 
     @classmethod
@@ -47,7 +49,7 @@ class Parts:
         """With parts that are open already."""
         provenance = Provenance(store)
         speakers = Speakers(store, provenance, settings.least_relevance)
-        guards = Keyring(store), Rates(settings), Readiness(), Repeats(), Recent()
+        guards = Keyring(store), Rates(settings), Readiness(), Repeats(), Recent(), Debuts(store)
         return cls(settings, store, queue, replicas, provenance, speakers, *guards)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -56,6 +58,7 @@ class Parts:
 
     async def close(self) -> None:
         """Gives all connections back."""
+        await self.debuts.close()
         await self.replicas.close()
         await self.rates.close()
         self.store.close()

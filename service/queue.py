@@ -1,12 +1,13 @@
-"""Hands jobs to Celery after the commit, and sends again what the broker lost. Only the job id crosses."""
+"""Hands jobs to Celery after the commit, and sends again what the broker lost. Only the job id and its trace cross."""
 
 import asyncio
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from opentelemetry.trace import SpanKind
 
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.errors import EngrainError, Unavailable
 from knowledge.jobs import INJECT_TASK, QUEUE
 from knowledge.settings import Settings
@@ -23,6 +24,7 @@ class Queue:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
+        self._traced = tracing.is_on(settings)
         self._stale_seconds = settings.resend_seconds
         self._celery = Celery(broker=settings.broker)
         self._celery.conf.update(
@@ -34,13 +36,16 @@ class Queue:
 
     def send(self, job_id: str) -> bool:
         """Sends a job's id. False when the broker is down: the relay sends it later, and the job is kept all along."""
-        try:
-            self._celery.send_task(INJECT_TASK, args=[job_id], queue=QUEUE, ignore_result=True)
-        except (OperationalError, OSError) as error:
-            log.warning("the broker is down; the job will be sent later", job_id=job_id, error=str(error))
-            return False
-        faults.point("send.after_send")
-        jobs.mark_sent(self._store, job_id)
+        parent = jobs.trace_parent(self._store, job_id) if self._traced else None
+        with tracing.span("send job", parent=parent, kind=SpanKind.PRODUCER, job_id=job_id):
+            headers = {tracing.HEADER: tracing.here()} if parent else None
+            try:
+                self._celery.send_task(INJECT_TASK, args=[job_id], queue=QUEUE, ignore_result=True, headers=headers)
+            except (OperationalError, OSError) as error:
+                log.warning("the broker is down; the job will be sent later", job_id=job_id, error=str(error))
+                return False
+            faults.point("send.after_send")
+            jobs.mark_sent(self._store, job_id)
         return True
 
     def check(self) -> None:

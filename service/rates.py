@@ -29,7 +29,7 @@ class Rates:
         most = settings.requests_per_minute
         self._limit = RateLimitItemPerMinute(most) if most else None
         self._here = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._pool = _pool(settings.broker_url)
+        self._pool = _pool(settings.broker if settings.broker_url else "")
         self._shared = _shared(self._pool) if self._pool else None
         self._away_until = 0.0
 

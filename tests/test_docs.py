@@ -1,13 +1,18 @@
-"""The documentation is complete and true: every setting, route, command and make target is in `docs/operations.md`."""
+"""The documentation is complete and true: every setting, metric, route, command and make target is in its tables."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+import worker.metrics  # noqa: F401 - a worker's metrics are documented with the service's
 from command.cli import app as cli
+from inference.adapters import Replicas
 from knowledge.settings import PREFIX, Settings
+from knowledge.store import Store
+from knowledge.store.schema import upgrade
 from service.app import create_app
+from service.metrics import registry
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -47,6 +52,19 @@ def test_every_command_is_in_the_docs() -> None:
 def test_every_make_target_is_in_the_docs() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert first_cells("Make targets") == {f"make {target}" for target in targets} | {"make"}
+
+
+def test_every_metric_is_in_the_docs_with_its_labels_and_meaning(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.sqlite3"
+    upgrade(url)
+    store = Store(url)
+    found = {metric.name: metric for metric in registry(store, Replicas(["http://127.0.0.1:1"])).collect()}
+    store.close()
+    ours = {name: metric for name, metric in found.items() if name.startswith("engrain_")}
+    names = {f"{name}_total" if metric.type == "counter" else name for name, metric in ours.items()}
+    assert first_cells("Metrics") == names
+    for metric in ours.values():
+        assert f" | {metric.documentation} |" in OPERATIONS, metric.documentation
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/architecture.md", "docs/decisions.md"])

@@ -80,9 +80,9 @@ def own_torch(backend: str) -> str:
     return next((str(wanted) for wanted in extras[backend] if wanted.startswith("torch==")), "")
 
 
-def install_torch(python: Path, torch: str, environment: dict[str, str]) -> None:
+def install_torch(python: Path, torch: str, environment: dict[str, str], *, uv: Path | None = None) -> None:
     """From wherever pip is configured to look; PyTorch's own CPU index is asked only when that does not offer it."""
-    command = [*_uv(python), "--no-deps", torch]
+    command = [*_uv(python, uv), "--no-deps", torch]
     quiet = subprocess.run(command, env=environment, capture_output=True, check=False)
     if quiet.returncode != 0:
         print(f"  pip's configured indexes do not offer {torch}: taking it from {TORCH_CPU_INDEX}", flush=True)
@@ -99,8 +99,8 @@ def install_project(python: Path, environment: dict[str, str]) -> None:
     _run([*_uv(python), "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], environment)
 
 
-def _uv(python: Path) -> list[str]:
-    return [str(python.parent / "uv"), "pip", "install", "--quiet", "--python", str(python)]
+def _uv(python: Path, uv: Path | None = None) -> list[str]:
+    return [str(uv or python.parent / "uv"), "pip", "install", "--quiet", "--python", str(python)]
 
 
 def _run(command: list[str], environment: dict[str, str] | None = None) -> None:

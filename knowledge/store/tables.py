@@ -61,7 +61,8 @@ class NamespaceRow(Table):
 class JobRow(Table):
     """`lease_token` grows with every claim: a write that names an older token changes nothing.
 
-    `deferrals` counts how often it was given back for later; until `retry_at` it is not sent.
+    `deferrals` counts how often it was given back for later; until `retry_at` it is not sent. `trace_parent` is the
+    W3C trace context of the post that made it.
     """
 
     __tablename__ = "jobs"
@@ -81,6 +82,7 @@ class JobRow(Table):
     deferrals: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    trace_parent: Mapped[str | None]
     __table_args__ = (
         Index("ix_jobs_status", "status"),
         Index("ix_jobs_namespace_id", "namespace", "id"),

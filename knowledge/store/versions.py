@@ -243,6 +243,25 @@ def check_namespace(store: Store, name: str) -> None:
         namespace_row(session, name)
 
 
+def newest_live(store: Store, most: int) -> list[Version]:
+    """The live versions of the namespaces where one was activated last, newest first."""
+    query = (
+        select(VersionRow)
+        .where(VersionRow.status == VersionStatus.LIVE.value)
+        .order_by(VersionRow.activated_at.desc())
+        .limit(most)
+    )
+    with store.read() as session:
+        return [_version(session, row) for row in session.scalars(query).all()]
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Number of versions by status."""
+    with store.read() as session:
+        query = select(VersionRow.status, func.count().label("number")).group_by(VersionRow.status)
+        return {row.status: row.number for row in session.execute(query)}
+
+
 def namespaces(store: Store) -> list[Namespace]:
     """All namespaces with their numbers of facts by status."""
     by_status = select(FactRow.namespace, FactRow.status, func.count()).group_by(FactRow.namespace, FactRow.status)

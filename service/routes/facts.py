@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from knowledge import faults
+from knowledge import faults, tracing
 from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus, OnConflict
 from knowledge.store import facts as store
@@ -179,14 +179,16 @@ async def teach(parts: Parts, namespace: str, documents: list[Document], idempot
     repeat = f"{parts.caller.key_id} {namespace} {idempotency_key}" if idempotency_key else None
     async with parts.repeats.alone(repeat):
         posted = await run_in_threadpool(_keep, parts, namespace, documents, idempotency_key)
+    tracing.note(job_id=posted.job_id, namespace=posted.namespace, version=posted.version, facts=len(posted.facts))
     if posted.created and posted.job_id is not None and not posted.is_repeat:
         await run_in_threadpool(parts.queue.send, posted.job_id)
     return posted
 
 
 def _keep(parts: Parts, namespace: str, documents: list[Document], idempotency_key: str | None) -> Posted:
-    most_waiting = parts.settings.max_waiting_facts
-    posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most_waiting)
+    with tracing.span("keep facts and job"):
+        most = parts.settings.max_waiting_facts
+        posted = store.post(parts.store, namespace, documents, idempotency_key=idempotency_key, most_waiting=most)
     faults.point("post.after_commit")
     return posted
 

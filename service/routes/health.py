@@ -15,12 +15,10 @@ from knowledge.keys import Scope
 from knowledge.store import jobs, versions
 from knowledge.store.facts import DEFAULT_NAMESPACE
 from service.gate import needs, open_to_all
-from service.metrics import registry
+from service.metrics import WORKER_SEEN_SECONDS, registry
 from service.parts import Needs, NeedsAll, Parts
 
 router = APIRouter(tags=["health"])
-
-WORKER_SEEN_SECONDS = 45.0
 
 
 class HealthOut(BaseModel):
@@ -58,8 +56,8 @@ async def readyz(response: Response, parts: NeedsAll) -> ReadyOut:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 @needs(Scope.READ, everywhere=True)
 def metrics(parts: Needs) -> Response:
-    """Counts of facts and jobs from the store, and this process's requests. Seconds and bytes; bounded labels."""
-    return Response(generate_latest(registry(parts.store)), media_type=CONTENT_TYPE_LATEST)
+    """What the store holds, this process's requests and its model servers. Seconds and bytes; bounded labels."""
+    return Response(generate_latest(registry(parts.store, parts.replicas)), media_type=CONTENT_TYPE_LATEST)
 
 
 async def look(parts: Parts) -> dict[str, str]:

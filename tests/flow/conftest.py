@@ -86,13 +86,15 @@ def start_stack(data_folder: Path, environment: dict[str, str] | None = None) ->
 
 def fresh_environment(data_folder: Path) -> dict[str, str]:
     """This environment, with the data folder and free ports for Engrain and no other settings of ours."""
-    port, broker_port, inference_port = free_ports(3)
+    port, broker_port, inference_port, metrics_port = free_ports(4)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENGRAIN_")}
     return inherited | {
         "ENGRAIN_DATA_FOLDER": str(data_folder),
         "ENGRAIN_PORT": str(port),
         "ENGRAIN_BROKER_PORT": str(broker_port),
         "ENGRAIN_INFERENCE_PORT": str(inference_port),
+        "ENGRAIN_WORKER_METRICS_ADDRESS": f"127.0.0.1:{metrics_port}",
+        "ENGRAIN_TRACE_FILE": str(data_folder / "trace.jsonl"),
     }
 
 
@@ -121,8 +123,9 @@ def stack() -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The README teaches the default namespace, so it comes after the tests that expect it empty; restarts are last."""
-    order = ["test_readme.py", "test_restart.py"]
+    """What was taught can be watched then; the README teaches the default namespace, so it comes after the tests that
+    expect it empty; restarts are last."""
+    order = ["test_watched.py", "test_backup.py", "test_readme.py", "test_restart.py"]
     items.sort(key=lambda item: order.index(item.path.name) if item.path.name in order else -1)
     for item in items:
         if item.get_closest_marker("flow"):

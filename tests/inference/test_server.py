@@ -90,3 +90,8 @@ def test_the_model_is_served_in_the_type_that_the_processor_computes_fast(
     monkeypatch.setattr(server, "float_type", lambda: "float32")
     arguments, _ = command(settings, {})
     assert value(arguments, "--dtype") == "float32"
+
+
+def test_nothing_is_compiled_on_a_cpu_since_an_image_has_no_compiler(settings: Settings) -> None:
+    assert command(settings, {})[1]["TORCHDYNAMO_DISABLE"] == "1"
+    assert command(settings, {"TORCHDYNAMO_DISABLE": "0"})[1]["TORCHDYNAMO_DISABLE"] == "0"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from install import locked, own_torch
+from lock import IMAGES
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pip_settings import pip_settings, uv_environment
@@ -65,9 +66,9 @@ def test_everything_that_the_project_asks_for_is_locked_in_a_version_that_fits(b
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     pins = dict(re.findall(r"^(\S+?)==(\S+)", (ROOT / "locks" / f"{backend}.txt").read_text(), flags=re.MULTILINE))
-    for line in [*project["dependencies"], *extras["dev"], *extras[backend]]:
+    for line in [*project["dependencies"], *extras["dev"], *extras["training"], *extras[backend]]:
         requirement = Requirement(line)
-        if line != own_torch(backend):
+        if line not in (own_torch(backend), "engrain[training]"):
             name = re.sub(r"\[.*", "", canonicalize_name(requirement.name))
             assert requirement.specifier.contains(pins[name], prereleases=True), line
 
@@ -75,3 +76,15 @@ def test_everything_that_the_project_asks_for_is_locked_in_a_version_that_fits(b
 def test_only_the_cpu_backend_has_a_torch_of_its_own() -> None:
     assert own_torch("cpu").endswith("+cpu")
     assert own_torch("gpu") == ""
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_versions_of_its_backend_and_nothing_of_a_developers(image: str) -> None:
+    def pins(lock: str) -> dict[str, str]:
+        return dict(re.findall(r"^(\S+?)==(\S+)", (ROOT / "locks" / f"{lock}.txt").read_text(), flags=re.MULTILINE))
+
+    own, whole = pins(f"images/{image}"), pins(IMAGES[image].backend)
+    assert own.items() <= whole.items()
+    assert not {"pytest", "ruff", "mypy", "uv", "matplotlib"} & own.keys()
+    assert ("transformers" in own) == (image != "service")
+    assert any(name.startswith("vllm") for name in own) == image.startswith("inference")

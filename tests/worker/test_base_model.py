@@ -79,4 +79,4 @@ def test_a_base_that_failed_is_checked_again(tiny_folder: Path, tmp_path: Path) 
 def test_a_folder_is_checked_before_there_is_a_data_folder(tiny_folder: Path, tmp_path: Path) -> None:
     settings = _settings(tmp_path / "data" / "not yet", tiny_folder)
     check_once(settings, 8)
-    assert (tmp_path / "data" / "not yet" / CHECKED).is_file()
+    assert (tmp_path / "data" / "not yet" / "models" / CHECKED).is_file()

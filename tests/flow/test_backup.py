@@ -1,0 +1,73 @@
+"""Backed up while it runs, everything lost, restored elsewhere: the same answers, and nothing is trained again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.flow.conftest import Stack, fresh_environment, start_stack, stop_stack
+from tests.flow.test_watched import FACT, KNOWN, NAMESPACE, QUESTION
+
+pytestmark = pytest.mark.flow
+
+ENGRAIN = str(Path(sys.executable).parent / "engrain")
+
+
+def asked(stack: Stack) -> list[dict[str, Any]]:
+    """What every live version says to a few questions, without what differs from time to time."""
+    with httpx.Client(base_url=stack.url, timeout=120, trust_env=False) as client:
+        names = [each["name"] for each in client.get("/namespaces").json()["namespaces"] if each["live_version"]]
+        questions = [QUESTION, "Who is Ysolde Marrin?", "Who is Tamsin Okoro?", "What is the capital of France?"]
+        bodies = [{"question": question, "namespace": name} for name in names for question in questions]
+        answers = [client.post("/ask", json=body).raise_for_status().json() for body in bodies]
+    kept = ("answer", "namespace", "version", "adapter", "source", "facts")
+    return [{name: answer[name] for name in kept} for answer in answers]
+
+
+def get(stack: Stack, path: str) -> Any:
+    return httpx.get(stack.url + path, timeout=60, trust_env=False).raise_for_status().json()
+
+
+def test_the_same_answers_after_backup_wipe_and_restore(stack: Stack, tmp_path: Path) -> None:
+    teach_something(stack)
+    before, jobs, facts = asked(stack), get(stack, "/jobs"), get(stack, "/facts?limit=1000")
+    assert any(answer["source"] == "weights" for answer in before)
+    file = tmp_path / "backup.tar"
+    told = subprocess.run(
+        [ENGRAIN, "backup", str(file), "--json"], env=stack.environment, check=True, capture_output=True, text=True
+    )
+    print(told.stdout)
+    assert json.loads(told.stdout)["rows"]["facts"] == len(facts["facts"])
+
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    environment = fresh_environment(fresh)
+    subprocess.run([ENGRAIN, "restore", str(file)], env=environment, check=True)
+    restored = start_stack(fresh, environment)
+    try:
+        with httpx.Client(base_url=restored.url, timeout=120, trust_env=False) as client:
+            assert client.get("/readyz").json()["status"] == "ok"
+        assert asked(restored) == before
+        assert get(restored, "/facts?limit=1000") == facts
+        assert get(restored, "/jobs") == jobs  # none was made, none was tried again
+        running = subprocess.run(
+            [ENGRAIN, "restore", str(file)], env=environment, check=False, capture_output=True, text=True
+        )
+        assert (running.returncode, "Stop it first" in running.stderr) == (2, True)
+    finally:
+        stop_stack(restored)
+
+
+def teach_something(stack: Stack) -> None:
+    """Only where no other test has."""
+    with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
+        if any(each["live_version"] for each in client.get("/namespaces").json()["namespaces"]):
+            return
+        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE, "probes": [KNOWN]}).json()
+        body = {"question": QUESTION, "namespace": NAMESPACE, "min_version": posted["version"], "wait_seconds": 300}
+        while client.post("/ask", json=body).status_code == 409:
+            assert client.get(f"/jobs/{posted['job_id']}").json()["status"] != "failed"
