@@ -34,10 +34,7 @@ from tests.inference.fake_vllm import FakeVllm, transport
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """A deployment with a real store, each of them in turn, and nothing else: neither broker nor vLLM answers."""
     made = Settings(data_folder=tmp_path, broker_port=1, inference_port=1, max_body_bytes=10_000, max_documents=5)
-    if request.param == "sqlite":
-        yield made
-        return
-    with servers.database() as url:
+    with servers.empty_store(request.param, tmp_path) as url:
         yield made.model_copy(update={"store_url": url})
 
 
