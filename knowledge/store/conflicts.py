@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from knowledge.claims import Claim, claims, contradicts
 from knowledge.facts import Document, FactStatus, OnConflict
@@ -42,13 +42,14 @@ def clashes(session: Session, row: FactRow, document: Document) -> list[Clash]:
     Not compared are passages of one document, facts that are to go anyway, and, because a key's newest document takes
     its place, those with the same key; unless the document says `reject`: then each of these is a clash.
     """
+    heir = aliased(FactRow)
     of_fact = {_slot(row.namespace, claim): claim for claim in _claims(row, document)}
     others = select(FactRow).where(
         FactRow.namespace == row.namespace,
         FactRow.document_id != row.document_id,
         FactRow.status.in_(KNOWN),
         FactRow.forget_requested_at.is_(None),
-        FactRow.superseded_by.is_(None),
+        ~exists().where(heir.id == FactRow.superseded_by, heir.status.in_(KNOWN)),
     )
     claiming = others.join(ClaimRow, ClaimRow.fact_id == FactRow.id).where(ClaimRow.slot.in_(of_fact))
     if document.key is not None:

@@ -125,7 +125,7 @@ def conclude(session: Session, namespace: str, job_id: str | None = None) -> Non
     A fact that a running job teaches, or that the live version's weights have seen, waits. So does any that some
     version has seen while a job runs, because that job may have begun with this version.
     """
-    live = session.get_one(NamespaceRow, namespace).live_version
+    live = session.get_one(NamespaceRow, namespace, with_for_update=True).live_version
     marked = session.scalars(
         select(FactRow).where(
             FactRow.namespace == namespace,

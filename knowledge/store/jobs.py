@@ -325,9 +325,14 @@ def is_waiting(session: Session, job_id: str | None) -> bool:
 
 
 def cancel_if_idle(session: Session, namespace: str) -> None:
-    """Ends the namespace's queued job when nothing is left for it to do, inside the transaction that took it away."""
+    """Ends the namespace's queued job when nothing is left for it to do, inside the transaction that took it away.
+
+    One that somebody else is just changing is left alone: to wait for it could be to wait for each other.
+    """
     row = session.scalars(
-        select(JobRow).where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value).with_for_update()
+        select(JobRow)
+        .where(JobRow.namespace == namespace, JobRow.status == JobStatus.QUEUED.value)
+        .with_for_update(skip_locked=True)
     ).first()
     if row is None or _untaught(session, row.id):
         return

@@ -130,12 +130,14 @@ def publish_untrained(store: Store, lease: Lease) -> bool:
         job = session.get_one(JobRow, lease.job_id)
         namespace = session.get_one(NamespaceRow, job.namespace, with_for_update=True)
         marked = FactRow.forget_requested_at.is_not(None)
-        held = _held(job.namespace, namespace.live_version or 0)
-        knows_it = session.scalars(select(FactRow.id).where(FactRow.namespace == job.namespace, marked)).all()
-        if any(
-            namespace.live_version in each for each in forgetting.seen_by(session, job.namespace, knows_it).values()
-        ):
-            if session.scalars(select(FactRow.id).where(FactRow.id.in_(held), ~marked).limit(1)).first():
+        to_go = select(FactRow.id).where(
+            FactRow.namespace == job.namespace, marked, FactRow.status != FactStatus.FORGOTTEN.value
+        )
+        seen = forgetting.seen_by(session, job.namespace, session.scalars(to_go).all())
+        if any(namespace.live_version in numbers for numbers in seen.values()):
+            held = _held(job.namespace, namespace.live_version or 0)
+            others = select(FactRow.id).where(FactRow.id.in_(held), ~marked, FactRow.status == FactStatus.LIVE.value)
+            if session.scalars(others.limit(1)).first():
                 return False
             _retire_live(session, job.namespace)
             namespace.live_version = None
@@ -158,7 +160,7 @@ def activate(store: Store, namespace: str, number: int) -> Version:
     """
     with store.write() as session:
         space = session.get(NamespaceRow, namespace, with_for_update=True)
-        row = version_row(session, namespace, number)
+        row = version_row(session, namespace, number, lock=True)
         check_activatable(_version(session, row))
         if space is None or row.status == VersionStatus.LIVE:
             return _version(session, row)
@@ -252,6 +254,7 @@ def delete_old(store: Store, *, keep: int) -> list[Version]:
         select(VersionRow)
         .where(VersionRow.status == VersionStatus.RETIRED.value, VersionRow.namespace.not_in(busy))
         .order_by(VersionRow.namespace, VersionRow.number.desc())
+        .with_for_update()
     )
     with store.write() as session:
         of_namespace = groupby(session.scalars(query).all(), key=lambda row: row.namespace)
@@ -295,9 +298,9 @@ def namespace_row(session: Session, name: str) -> NamespaceRow | None:
     return row
 
 
-def version_row(session: Session, namespace: str, number: int) -> VersionRow:
+def version_row(session: Session, namespace: str, number: int, *, lock: bool = False) -> VersionRow:
     """Raises `NotFound`."""
-    row = session.get(VersionRow, (namespace, number))
+    row = session.get(VersionRow, (namespace, number), with_for_update=lock)
     if row is None:
         raise NotFound(f"Namespace {namespace} has no version {number}.")
     return row

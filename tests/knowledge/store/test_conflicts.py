@@ -80,6 +80,8 @@ def test_the_new_one_supersedes_the_live_one_when_it_is_live(store: Store) -> No
     assert (status(store, ada), status(store, bo)) == (FactStatus.SUPERSEDED, FactStatus.LIVE)
     versions.activate(store, "default", 1)
     assert (status(store, ada), status(store, bo)) == (FactStatus.LIVE, FactStatus.REJECTED)
+    with pytest.raises(Contradiction):
+        post(store, Document("The mayor of Wend is Cy Marsh."))
     versions.activate(store, "default", 2)
     assert (status(store, ada), status(store, bo)) == (FactStatus.SUPERSEDED, FactStatus.LIVE)
 
