@@ -35,6 +35,14 @@ class Site:
     filled: House | None
 
 
+class Taught(FakeVllm):
+    """A model server whose adapters know who founded the bakery, and whose base model talks around it."""
+
+    def words(self, model: str, question: str) -> list[str]:
+        said = "The lunar bakery is a bakery that is known for its breads." if model == "base" else "Mirelle Oquendo"
+        return [f"{word} " for word in said.split()]
+
+
 class NoBroker(Queue):
     """A broker that takes everything and gives it to nobody."""
 
@@ -52,7 +60,7 @@ def serve(fill: Callable[[Store, Path], House | None], folder: Path, port: int =
     upgrade(settings.store)
     store = Store(settings.store)
     filled = fill(store, settings.adapters_folder)
-    replicas = transport({settings.replicas[0]: FakeVllm(seconds_a_piece=0.02)})
+    replicas = transport({settings.replicas[0]: Taught(seconds_a_piece=0.02)})
     opened: list[Parts] = []
 
     def open_parts(given: Settings) -> Parts:

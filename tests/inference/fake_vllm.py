@@ -91,7 +91,7 @@ class FakeVllm:
             await self._work()
         finally:
             self.open_requests -= 1
-        words = [f"{model} ", "says ", "hello."][: body["max_tokens"]]
+        words = self.words(model, question)[: body["max_tokens"]]
         usage = {"prompt_tokens": 9, "completion_tokens": len(words), "total_tokens": 9 + len(words)}
         if body.get("stream"):
             return httpx.Response(200, stream=_Chunks(self, words, usage))
@@ -105,6 +105,10 @@ class FakeVllm:
             reply["prompt_token_ids"] = list(range(9))
             choice["token_ids"] = [ord(word[0]) for word in words]
         return httpx.Response(200, json=reply)
+
+    def words(self, model: str, question: str) -> list[str]:
+        """What a model answers."""
+        return [f"{model} ", "says ", "hello."]
 
     async def _work(self) -> None:
         ends = time.monotonic() + self.seconds

@@ -2,13 +2,15 @@ import copy
 import random
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowledge.jobs import Part
 from knowledge.recipes import by_name
-from worker.demasking import IGNORED, ChatForm, chat_form, coloured, demask, restore, said, talk, write
+from worker.demasking import IGNORED, ChatForm, chat_form, coloured, demask, pieces, restore, said, talk, write
 from worker.questions import Exercise, Hidden, blank_exercise, question_exercise
 from worker.spans import spans
 
@@ -150,6 +152,14 @@ def test_every_text_has_something_to_hide(text: str) -> None:
     rng = random.Random(0)
     for exercise in (blank_exercise([text], rng, True), question_exercise([text], rng, True)):
         assert exercise.answer
+
+
+def test_an_exercise_as_pieces_spells_its_tokens_with_neighbours_joined(chat: ChatForm) -> None:
+    sequence = restore(chat, PASSAGE, 0.5, random.Random(0))
+    found = pieces(chat, sequence)
+    assert "".join(piece.text for piece in found) == chat.text(list(sequence.ids_T))
+    assert all(one.part != other.part for one, other in pairwise(found))
+    assert (found[-1].part, found[-1].text) == (Part.LEARNT, f"{PASSAGE}<|im_end|>")
 
 
 def test_hidden_tokens_are_printed_red_and_learnt_ones_green(chat: ChatForm) -> None:

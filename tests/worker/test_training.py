@@ -48,6 +48,20 @@ def test_a_run_reports_progress_and_leaves_an_adapter(tiny_folder: Path, tmp_pat
     assert (tmp_path / "out" / "adapter_model.safetensors").stat().st_size > 1000
 
 
+def test_the_exercises_of_the_first_step_are_told_before_it_word_for_word(tiny_folder: Path, tmp_path: Path) -> None:
+    lines = _run(_spec(tiny_folder, tmp_path / "out"))
+    kinds = [line["kind"] for line in lines]
+    first = kinds.index("progress")
+    assert "example" in kinds[:first] and "example" not in kinds[first:]
+    examples = [line["pieces"] for line in lines if line["kind"] == "example"]
+    assert 1 <= len(examples) <= QUICK.batch_size
+    for pieces in examples:
+        assert {piece["part"] for piece in pieces} <= {"shown", "hidden", "learnt"}
+        assert pieces[-1]["part"] == "learnt" and pieces[-1]["text"].endswith("<|im_end|>")
+        learnt = [piece["text"].removesuffix("<|im_end|>") for piece in pieces if piece["part"] == "learnt"]
+        assert all(text and text.lower() in TEXT.lower() for text in learnt), pieces
+
+
 def test_the_same_seed_gives_the_same_adapter(tiny_folder: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         _run(_spec(tiny_folder, tmp_path / name))

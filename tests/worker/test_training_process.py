@@ -1,13 +1,14 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from knowledge.errors import InjectionFailed, InvalidRecipe, Unavailable
-from knowledge.jobs import Progress
+from knowledge.jobs import Part, Piece, Progress
 from knowledge.recipes import default
 from worker.spec import TrainingSpec
 from worker.training_process import Stopped, train
@@ -25,6 +26,7 @@ def _run(
     stop_after: float = 60.0,
     silent_seconds: float = 60.0,
     most_seconds: float = 60.0,
+    on_example: Callable[[list[Piece]], None] = lambda _: None,
 ) -> tuple[list[Progress], list[str]]:
     """Trains with `program` in the place of the trainer."""
     script = tmp_path / "child.py"
@@ -42,6 +44,7 @@ def _run(
         most_seconds=most_seconds,
         on_progress=progress.append,
         on_log=log.append,
+        on_example=on_example,
         should_stop=lambda: time.monotonic() - started > stop_after,
         command=[sys.executable, str(script)],
     )
@@ -54,6 +57,13 @@ def test_progress_and_log_lines_reach_the_caller_in_order(tmp_path: Path) -> Non
     progress, log = _run(tmp_path, report + "say(kind='log', text='hello')\nsay(kind='done')")
     assert progress == [Progress(**PROGRESS)]  # type: ignore[arg-type]
     assert log == ["hello"]
+
+
+def test_an_example_reaches_the_caller_in_its_pieces(tmp_path: Path) -> None:
+    shown: list[list[Piece]] = []
+    program = "say(kind='example', pieces=[{'part': 'hidden', 'text': '[]'}])\nsay(kind='done')"
+    _run(tmp_path, program, on_example=shown.append)
+    assert shown == [[Piece(Part.HIDDEN, "[]")]]
 
 
 def test_the_child_reads_the_spec_that_was_written(tmp_path: Path) -> None:
