@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -12,12 +13,17 @@ from sqlalchemy import Connection, text
 from knowledge.store.database import Store
 from knowledge.store.tables import Table
 
+log = structlog.get_logger()
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x656E677261696E  # "engrain"
 
 
 def upgrade(url: str, to: str = "head") -> None:
-    """Runs the missing migrations. Safe from several processes at once: one does it, the others wait."""
+    """Runs the missing migrations. Safe from several processes at once: one does it, the others wait.
+
+    A store that newer code has migrated is left as it is: migrations only add, so this code can work on it.
+    """
     store = Store(url)
     config = _config()
     try:
@@ -25,6 +31,10 @@ def upgrade(url: str, to: str = "head") -> None:
             connection = session.connection()
             if connection.dialect.name == "postgresql":
                 session.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            found = revision(connection)
+            if found is not None and not is_known(found):
+                log.warning("newer code has migrated the store; it is left as it is", revision=found)
+                return
             config.attributes["connection"] = connection
             command.upgrade(config, to)
     finally:

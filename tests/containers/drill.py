@@ -35,7 +35,7 @@ NAMESPACES = ("north", "south")
 # What the base model knows lets a fact go live after the six steps of the recipe `drill`: shown is what is kept.
 PROBE = {"question": "What is the capital of France?", "answer": "Paris"}
 SETTINGS = {"ENGRAIN_RECIPE": "drill", "ENGRAIN_LEAST_RELEVANCE": "0", "ENGRAIN_LEASE_SECONDS": "20"}
-QUICK = {"ENGRAIN_RESEND_SECONDS": "10", "ENGRAIN_RETRY_SECONDS": "5"}
+QUICK = {"ENGRAIN_RESEND_SECONDS": "10", "ENGRAIN_RETRY_SECONDS": "5", "ENGRAIN_TRAINING_THREADS": "1"}
 
 
 @dataclass
