@@ -21,6 +21,8 @@ class VersionOut(BaseModel):
     facts: list[str]
     recipe_hash: str
     score: float = Field(description="Share of probes passed through the live server, 0..1.")
+    retention: float | None = Field(description="Share of the earlier facts asked that it still knows, 0..1.")
+    canaries: float | None = Field(description="Share of the canaries that the base model knows and its weights too.")
     created_at: datetime
     activated_at: datetime | None
 
@@ -35,6 +37,8 @@ class VersionOut(BaseModel):
             facts=list(version.fact_ids),
             recipe_hash=version.recipe_hash,
             score=version.score,
+            retention=version.retention,
+            canaries=version.canaries,
             created_at=version.created_at,
             activated_at=version.activated_at,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge.facts import Fact
-from knowledge.probes import Direction, ProbeResult
+from knowledge.probes import ProbeResult, is_known
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,6 @@ def judge(
         canaries=len(canaries),
         canaries_kept=sum(canaries),
     )
-
-
-def is_known(results: Sequence[ProbeResult]) -> bool:
-    """Whether a fact is proven: in each direction that has probes, at least half of them passed."""
-    for direction in Direction:
-        of_direction = [result.passed for result in results if result.probe.direction == direction]
-        if of_direction and 2 * sum(of_direction) < len(of_direction):
-            return False
-    return bool(results)
 
 
 def re_asked(earlier: Sequence[Fact], most_probes: int, seed: int) -> list[Fact]:

@@ -21,7 +21,7 @@ from knowledge.store.versions import namespace_row, version_row
 
 @dataclass(frozen=True)
 class Step:
-    """A version as one of its line: `facts` is how many it holds."""
+    """A version as one of its line: `facts` is how many it holds; the shares are as in `knowledge.adapters.Version`."""
 
     namespace: str
     number: int
@@ -33,6 +33,8 @@ class Step:
     facts: int
     created_at: datetime
     activated_at: datetime | None
+    retention: float | None
+    canaries: float | None
 
 
 @dataclass(frozen=True)
@@ -169,4 +171,6 @@ def _step(session: Session, row: VersionRow) -> Step:
         session.scalar(held) or 0,
         row.created_at,
         row.activated_at,
+        row.retention,
+        row.canaries,
     )

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from knowledge.facts import Document
-from knowledge.probes import Direction, Probe, ProbeResult
+from knowledge.probes import Direction, Probe, ProbeResult, is_known
 from knowledge.store import Store, facts
 from knowledge.store.schema import upgrade
 from worker import canaries
 from worker.canaries import CANARIES
-from worker.gate import Gate, Verdict, is_known, judge, re_asked
+from worker.gate import Gate, Verdict, judge, re_asked
 from worker.general import GENERAL
 
 GATE = Gate(least_retention=0.9, least_canaries=0.95)

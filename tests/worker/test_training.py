@@ -41,7 +41,7 @@ def _run(spec: TrainingSpec) -> list[dict[str, Any]]:
 
 def test_a_run_reports_progress_and_leaves_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
     lines = _run(_spec(tiny_folder, tmp_path / "out"))
-    assert {line["kind"] for line in lines} == {"log", "example", "progress", "done"}
+    assert {line["kind"] for line in lines} == {"log", "example", "step", "progress", "done"}
     last = [line for line in lines if line["kind"] == "progress"][-1]
     assert (last["percent"], last["eta_seconds"]) == (100.0, 0.0)
     assert (lines[-1]["kind"], lines[-1]["steps"]) == ("done", last["step"])

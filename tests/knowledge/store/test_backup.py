@@ -151,7 +151,7 @@ def test_a_live_version_without_its_files_is_not_backed_up_as_if_nothing_were(
 def test_a_backup_of_an_earlier_revision_is_brought_up_to_date(
     store: Store, taught: Path, tmp_path: Path, empty_url: str
 ) -> None:
-    """As the code of revision 0004 wrote it: without the columns that came later."""
+    """As the code of revision 0007 wrote it: without the column that came later."""
     write(store, taught, tmp_path / "new.tar")
     with tarfile.open(tmp_path / "new.tar") as new, tarfile.open(tmp_path / "old.tar", "w") as old:
         _downgrade(new, old)
@@ -188,7 +188,7 @@ def _downgrade(new: tarfile.TarFile, old: tarfile.TarFile) -> None:
             sums["jobs"] = hashlib.sha256(data).hexdigest()
         if member.name == "backup.json":
             contents = json.loads(data)
-            data = json.dumps({**contents, "revision": "0004", "sums": {**contents["sums"], **sums}}).encode()
+            data = json.dumps({**contents, "revision": "0007", "sums": {**contents["sums"], **sums}}).encode()
         _add(old, member, data)
 
 
