@@ -72,13 +72,28 @@ def line(store: Store, namespace: str, *, before: int | None = None, limit: int)
         query = query.where(VersionRow.number < before)
     with store.read() as session:
         namespace_row(session, namespace)
-        return [_step(session, row) for row in session.scalars(query).all()]
+        return _steps(session, query)
+
+
+def askable(store: Store, namespace: str, *, limit: int) -> list[tuple[int, bool]]:
+    """Numbers of the versions that can be asked, newest first, each with whether it is live. Raises `NotFound`."""
+    kept = [VersionStatus.LIVE.value, VersionStatus.RETIRED.value]
+    query = (
+        select(VersionRow.number, VersionRow.status)
+        .where(VersionRow.namespace == namespace, VersionRow.status.in_(kept))
+        .order_by(VersionRow.number.desc())
+    )
+    with store.read() as session:
+        namespace_row(session, namespace)
+        found = session.execute(query.limit(limit)).all()
+    return [(row.number, row.status == VersionStatus.LIVE) for row in found]
 
 
 def step(store: Store, namespace: str, number: int) -> Step:
     """One version, without the list of its facts. Raises `NotFound`."""
     with store.read() as session:
-        return _step(session, version_row(session, namespace, number))
+        version_row(session, namespace, number)
+        return _steps(session, _one(namespace, number))[0]
 
 
 def live_step(store: Store, namespace: str) -> Step | None:
@@ -87,14 +102,14 @@ def live_step(store: Store, namespace: str) -> Step | None:
         row = namespace_row(session, namespace)
         if row is None or row.live_version is None:
             return None
-        return _step(session, version_row(session, namespace, row.live_version))
+        return _steps(session, _one(namespace, row.live_version))[0]
 
 
 def live_steps(store: Store, *, limit: int) -> dict[str, Step]:
     """The live versions of namespaces, by their names."""
     query = select(VersionRow).where(VersionRow.status == VersionStatus.LIVE.value).order_by(VersionRow.namespace)
     with store.read() as session:
-        return {row.namespace: _step(session, row) for row in session.scalars(query.limit(limit)).all()}
+        return {step.namespace: step for step in _steps(session, query.limit(limit))}
 
 
 def changes(store: Store, namespace: str, old: int, new: int, *, most: int) -> Changes:
@@ -158,19 +173,32 @@ def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
         ]
 
 
-def _step(session: Session, row: VersionRow) -> Step:
-    held = select(func.count()).where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
-    return Step(
-        row.namespace,
-        row.number,
-        VersionStatus(row.status),
-        row.adapter,
-        row.job_id,
-        row.recipe_hash,
-        row.score,
-        session.scalar(held) or 0,
-        row.created_at,
-        row.activated_at,
-        row.retention,
-        row.canaries,
+def _steps(session: Session, query: Select[VersionRow]) -> list[Step]:
+    """The versions of the query, each with the number of its facts, in one statement."""
+    held = (
+        select(func.count())
+        .where(VersionFactRow.namespace == VersionRow.namespace, VersionFactRow.number == VersionRow.number)
+        .correlate(VersionRow)
+        .scalar_subquery()
     )
+    return [
+        Step(
+            row.namespace,
+            row.number,
+            VersionStatus(row.status),
+            row.adapter,
+            row.job_id,
+            row.recipe_hash,
+            row.score,
+            facts,
+            row.created_at,
+            row.activated_at,
+            row.retention,
+            row.canaries,
+        )
+        for row, facts in session.execute(query.add_columns(held))
+    ]
+
+
+def _one(namespace: str, number: int) -> Select[VersionRow]:
+    return select(VersionRow).where(VersionRow.namespace == namespace, VersionRow.number == number)

@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
 from inference.client import Manner, Message
-from knowledge.adapters import VersionStatus
 from knowledge.errors import EngrainError, NotFound
 from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.store import facts, line
@@ -52,14 +51,13 @@ def get_ask(
         if namespace != DEFAULT_NAMESPACE or not names:
             raise NotFound(no_namespace(namespace))
         namespace = names[0]
-    known = line.line(visit.parts.store, namespace, limit=OFFERED_VERSIONS)
     chosen = list(dict.fromkeys(who or (NOW, BASE)))[:MOST_SPEAKERS]
     return visit.page(
         "ask.html",
         question=question,
         namespace=namespace,
         names=names,
-        line=[each for each in known if each.status in (VersionStatus.LIVE, VersionStatus.RETIRED)],
+        versions=line.askable(visit.parts.store, namespace, limit=OFFERED_VERSIONS),
         chosen=chosen,
         asked=chosen if question.strip() else [],
         most_speakers=MOST_SPEAKERS,

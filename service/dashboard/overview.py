@@ -23,7 +23,7 @@ router = APIRouter()
 
 MOST_NAMESPACES = 25
 MOST_JOBS = 5
-SCORED_VERSIONS = 20
+SCORED_VERSIONS = 12
 
 
 @router.get("")

@@ -43,7 +43,7 @@ def opened(settings: Settings) -> Iterator[TestClient]:
 
 
 def pages(store: Store) -> list[str]:
-    """Every page, with the largest namespace and the longest lists."""
+    """Every page, with the largest namespace and the longest lists; the last four are parts that pages load later."""
     fact = facts.find(store, "default", newest_first=True, limit=1)[0].id
     [job, other] = [each.id for each in jobs.find(store, "default", limit=2)]
     newest = line.line(store, "default", limit=2)
@@ -55,7 +55,8 @@ def pages(store: Store) -> list[str]:
         f"/facts?namespace=default&version={new}", f"/facts/{fact}", "/jobs", "/jobs?status=failed", f"/jobs/{job}",
         f"/jobs/compare?job={job}&job={other}", "/versions", f"/versions/default/{new}",
         f"/versions/default/diff?old={old}&new={new}", f"/versions/default/{old}/activate", "/ask", "/settings",
-        "/settings/keys", "/settings/webhooks", "/settings/audit",
+        "/settings/keys", "/settings/webhooks", "/settings/audit", f"/facts/{fact}/forget", "/overview/scores",
+        "/overview/capacity", "/versions/default/capacity", f"/versions/default/rescored?old={old}&new={new}",
     ]  # fmt: skip
 
 

@@ -183,7 +183,9 @@ def test_a_job_that_died_is_retried_from_the_first_page(way: Way) -> None:
     trouble = way.page.get_by_role("region", name="Needs you")
     trouble.get_by_role("button", name=f"Retry job {job_id}").click()
     expect(way.page.get_by_role("status").filter(has_text="queued again")).to_be_visible()
-    assert way.wait_for_job() == "succeeded"
+    expect(way.page.locator("#standing .chip").first).to_have_text(re.compile("training"), timeout=120_000)
+    way.page.get_by_role("button", name="Cancel").click()
+    assert way.wait_for_job() == "cancelled"
 
 
 def kill_trainer(stack: Stack) -> None:
@@ -248,8 +250,8 @@ def test_everything_is_reached_by_the_keyboard(way: Way) -> None:
     reached = set[str]()
     for _ in range(40):
         way.page.keyboard.press("Tab")
-        reached.add(way.page.evaluate("document.activeElement.textContent.trim() || document.activeElement.name"))
-    assert {"Overview", "Settings", "Teach documents", "q", "namespace"} <= reached
+        reached.add(way.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert {"Overview", "Settings", "theme", "Teach documents", "q", "status", "namespace"} <= reached
 
 
 def test_the_theme_is_switched_and_kept(way: Way) -> None:
@@ -266,7 +268,7 @@ def test_the_theme_is_switched_and_kept(way: Way) -> None:
 
 def test_the_first_key_closes_the_door_and_one_without_the_scope_is_refused(way: Way) -> None:
     way.go("/settings/keys")
-    way.page.get_by_label("Name").fill("desk")
+    way.page.get_by_label("Name", exact=True).fill("desk")
     way.page.get_by_role("button", name="Make the key").click()
     admin = way.page.locator("#secret").inner_text()
     way.go("/facts")
@@ -275,7 +277,7 @@ def test_the_first_key_closes_the_door_and_one_without_the_scope_is_refused(way:
     expect(way.page).to_have_url(re.compile("/dashboard/facts"))
     way.go("/settings/keys")
     way.page.get_by_text("Make a key").click()
-    way.page.get_by_label("Name").fill("reader")
+    way.page.get_by_label("Name", exact=True).fill("reader")
     way.page.get_by_role("button", name="Make the key").click()
     reader = way.page.locator("#secret").inner_text()
     way.page.get_by_role("button", name="Sign out").click()
