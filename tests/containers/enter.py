@@ -6,6 +6,7 @@ Run by `hosts.py` under `unshare`, with mounts and process ids of its own: it, a
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ def main() -> None:
     """Never returns."""
     wanted = json.loads(sys.argv[1])
     root = Path(wanted["root"])
+    socket.sethostname(root.name)  # a worker names itself by it
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", str(root))  # gone with the container
     inside = root / "root"
