@@ -6,7 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from knowledge.settings import Settings
+from knowledge.store import Store
 from knowledge.store.schema import upgrade
+from knowledge.store.tables import FactRow
 from service import upkeep
 from service.app import create_app
 from tests.service.conftest import _open_parts, visitor
@@ -140,10 +142,14 @@ def test_an_expired_fact_is_forgotten_without_anybody_asking(
     monkeypatch.setattr(upkeep, "EXPIRY_SECONDS", 0.05)
     upgrade(settings.store)
     with visitor(create_app(settings, _open_parts)) as client:
-        soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
-        fact_id = client.post("/facts", json={"text": "Ada is a smith.", "expires_at": soon}).json()["facts"][0]["id"]
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        fact_id = client.post("/facts", json={"text": "Ada is a smith.", "expires_at": later}).json()["facts"][0]["id"]
         assert client.get(f"/facts/{fact_id}").json()["status"] == "pending"
-        deadline = time.monotonic() + 10
+        store = Store(settings.store)
+        with store.write() as session:  # an hour passes
+            session.get_one(FactRow, fact_id).expires_at = datetime.now(UTC) - timedelta(seconds=1)
+        store.close()
+        deadline = time.monotonic() + 30
         while client.get(f"/facts/{fact_id}").json()["status"] == "pending" and time.monotonic() < deadline:
             time.sleep(0.05)
         fact = client.get(f"/facts/{fact_id}").json()
