@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         0.9, ge=0, le=1, description="Share of the earlier facts asked that a version must still know to become live."
     )
     least_canaries: float = Field(
-        0.75,
+        0.5,
         ge=0,
         le=1,
         description="Share of the general questions which the base model answers that a version must still answer to"

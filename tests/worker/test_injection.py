@@ -148,18 +148,18 @@ def test_a_candidate_that_forgets_too_much_is_built_anew_from_the_base(bench: Be
 
 def test_a_candidate_that_harms_the_base_is_not_taught_further(bench: Bench) -> None:
     bench.teach("Ada Quill is the smith of Orrin.")
-    bench.fails, bench.canaries = {2: {"Bo"}}, {2: 5}
+    bench.fails, bench.canaries = {2: {"Bo"}}, {2: 4}
     bench.teach("Bo Finch is the tailor of Wend.")
     assert [spec.warm_start is None for spec in bench.specs] == [True, False, True]
 
 
 def test_a_version_that_does_harm_in_every_round_is_refused_and_the_live_one_stays(bench: Bench) -> None:
     bench.teach("Ada Quill is the smith of Orrin.")
-    bench.canaries = {2: 5, 3: 7}
+    bench.canaries = {2: 2, 3: 4}
     job_id = bench.teach("Bo Finch is the tailor of Wend.")
     assert bench.status(job_id) == JobStatus.FAILED
     assert jobs.get(bench.store, job_id).error == (
-        "Version 2 is not live: it lost 3 of 10 general questions that the base model answers."
+        "Version 2 is not live: it lost 6 of 10 general questions that the base model answers."
     )
     live = versions.live(bench.store, "default")
     assert live is not None and live.number == 1
