@@ -23,7 +23,7 @@ from knowledge import keys
 from knowledge.errors import EngrainError
 from knowledge.keys import Caller
 from service.dashboard.cookies import session_of
-from service.dashboard.paths import is_page
+from service.dashboard.paths import ROOT, is_page
 from service.loopback import is_loopback
 from service.parts import Parts
 from service.problems import Problem, ProblemError, from_error
@@ -84,7 +84,10 @@ class Gate:
             log.warning(
                 "refused", reason=reason, route=getattr(route, "path", ""), client=(scope["client"] or ("",))[0]
             )
-            return await from_error(error).shaped_for(scope["path"])(scope, receive, send)
+            # A form cannot be sent again after signing in: that leads to the first page.
+            is_form = is_page(scope["path"]) and scope["method"] not in SAFE
+            path = ROOT if is_form else scope["path"]
+            return await from_error(error).shaped_for(path)(scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         return await self.app(scope, receive, send)
 

@@ -150,6 +150,7 @@ def test_every_page_asks_to_sign_in_but_those_that_are_open(house: House) -> Non
             before = house.rows()
             answered = stranger.request(method, f"{ROOT}{path}", params=query, follow_redirects=False)
             assert answered.status_code == 303 and "/sign-in" in answered.headers["location"], (method, path)
+            assert ("next=" in answered.headers["location"]) == (method == "GET" and path != ""), (method, path)
             assert house.rows() == before
 
 
