@@ -152,26 +152,18 @@ def problem_of(error: EngrainError | RequestValidationError) -> Problem:
 
 
 def _list(visit: Visit, wanted: Wanted, before: str | None) -> dict[str, Any]:
-    parts, statuses = visit.parts, [FactStatus(wanted.status)] if wanted.status else []
-    namespace = wanted.namespace or None
-    found = store.find(
-        parts.store,
-        namespace,
-        statuses=statuses,
-        held_by=wanted.version,
-        matching=wanted.q.strip() or None,
-        before=before,
-        newest_first=True,
-        limit=PAGE + 1,
-    )
-    number = store.count(
-        parts.store, namespace, statuses=statuses, held_by=wanted.version, matching=wanted.q.strip() or None
-    )
-    page = found[:PAGE]
+    stored, namespace = visit.parts.store, wanted.namespace or None
+    sought: dict[str, Any] = {
+        "statuses": [FactStatus(wanted.status)] if wanted.status else [],
+        "held_by": wanted.version,
+        "matching": wanted.q.strip() or None,
+    }
+    found = store.find(stored, namespace, **sought, before=before, newest_first=True, limit=PAGE + 1)
+    page, is_all = found[:PAGE], before is None and len(found) <= PAGE
     return {
         "facts": page,
-        "number": number,
-        "scores": probes.scores(parts.store, [fact.id for fact in page]),
+        "number": len(page) if is_all else store.count(stored, namespace, **sought),
+        "scores": probes.scores(stored, [fact.id for fact in page]),
         "wanted": wanted,
         "before": before,
         "next": page[-1].id if len(found) > PAGE else None,
