@@ -72,7 +72,7 @@ class ConflictProblem(BaseModel):
     text: str
     answer: str
     question: str = Field(description="What both answer, in lower case and without articles.")
-    known_id: str | None = Field(description="The known fact; null when it is in the same request.")
+    known_id: str | None = Field(None, description="The known fact; left out when it is in the same request.")
     known_text: str
     known_answer: str
 
