@@ -12,7 +12,7 @@ from knowledge.adapters import Version
 from knowledge.facts import Fact
 from knowledge.probes import Probe, ProbeResult, passed, score
 from worker import canaries
-from worker.canaries import CANARIES, Canary
+from worker.canaries import ASKED, Canary
 
 MAX_ANSWER_TOKENS = 48
 CANARY_TOKENS = 24
@@ -59,8 +59,8 @@ async def prove(
 
     known = canaries.kept(folder, base_model) if with_canaries else ()
     if known is None:
-        rights = await asyncio.gather(*(right(canary, None) for canary in CANARIES))
-        known = tuple(canary for canary, is_right in zip(CANARIES, rights, strict=True) if is_right)
+        rights = await asyncio.gather(*(right(canary, None) for canary in ASKED))
+        known = tuple(canary for canary, is_right in zip(ASKED, rights, strict=True) if is_right)
         canaries.keep(folder, base_model, known)
     with tracing.span("ask probes", probes=len(asked), canaries=len(known)):
         found, kept = await asyncio.gather(

@@ -9,7 +9,7 @@ from knowledge.probes import Direction, Probe, ProbeResult, is_known
 from knowledge.store import Store, facts
 from knowledge.store.schema import upgrade
 from worker import canaries
-from worker.canaries import CANARIES
+from worker.canaries import ASKED, CANARIES
 from worker.gate import Gate, Verdict, judge, re_asked
 from worker.general import GENERAL
 
@@ -88,7 +88,7 @@ def test_no_canary_is_among_the_general_questions_that_hold_the_adapter_to_the_b
 def test_what_the_base_knows_is_kept_for_this_base_and_these_canaries(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     assert canaries.kept(folder, "small") is None
-    canaries.keep(folder, "small", CANARIES[:3])
-    assert canaries.kept(folder, "small") == CANARIES[:3]
+    canaries.keep(folder, "small", ASKED[:3])
+    assert canaries.kept(folder, "small") == ASKED[:3]
     assert canaries.kept(folder, "large") is None
     assert [path.name for path in folder.iterdir() if not path.name.endswith(".json")] == []
