@@ -16,13 +16,16 @@ class Bridge:
         self._facts = facts
         self._index = Index([f"{fact.title or ''} {fact.text}" for fact in facts])
 
-    def find(self, question: str) -> Fact | None:
-        """The fact whose title and text best cover the question, the newest of equals; None below `THRESHOLD`."""
+    def find(self, question: str, *, known: float = 0.0) -> Fact | None:
+        """The fact whose title and text best cover the question, the newest of equals; None below `THRESHOLD`.
+
+        `known` is how well a fact that is live covers it: one that waits must not do worse.
+        """
         if not self._facts:
             return None
         scores = self._index.scores(question)
         ranked = sorted((score, self._facts[place].created_at, place) for place, score in scores.items())
-        return self._facts[ranked[-1][2]] if ranked and ranked[-1][0] >= THRESHOLD else None
+        return self._facts[ranked[-1][2]] if ranked and ranked[-1][0] >= max(THRESHOLD, known) else None
 
 
 def relevant(question: str, facts: Sequence[Fact]) -> Fact | None:

@@ -44,9 +44,9 @@ class Provenance:
         """Reads the version's texts unless they are here. Blocks; the other methods then do not."""
         self._of(version)
 
-    def concerns(self, question: str, version: Version, least: float) -> bool:
-        """Whether some fact of the version holds at least this share, 0..1, of what the question says."""
-        return least <= 0 or max(self._of(version).index.scores(question).values(), default=0.0) >= least
+    def covered(self, question: str, version: Version) -> float:
+        """The share, 0..1, of what the question says that the fact of the version holds which holds most of it."""
+        return max(self._of(version).index.scores(question).values(), default=0.0)
 
     def likely(self, question: str, answer: Answer, version: Version | None) -> list[LikelyFact]:
         """At most three facts, best first: the quoted one of a pending answer, none of the base model's."""

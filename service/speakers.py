@@ -58,13 +58,16 @@ class Speakers:
         return View(version, named=now is None, bridge=bridge)
 
     def speaker(self, view: View, question: str) -> Speaker:
-        """A pending text that fits comes first, then the version if it was named or the question concerns its facts."""
-        if view.bridge is not None and (told := view.bridge.find(question)):
-            return Speaker(None, told)
-        if view.version is None or view.named:
+        """A pending text that fits as well as any live one, or the version if the question concerns it, or the base.
+
+        A version that was named always answers itself.
+        """
+        if view.named:
             return Speaker(view.version, None)
-        concerned = self._provenance.concerns(question, view.version, self._least_relevance)
-        return Speaker(view.version if concerned else None, None)
+        known = self._provenance.covered(question, view.version) if view.version else 0.0
+        if view.bridge is not None and (told := view.bridge.find(question, known=known)):
+            return Speaker(None, told)
+        return Speaker(view.version if known >= self._least_relevance else None, None)
 
     def _version(self, namespace: str, number: int) -> Version:
         """A version that is or was live. Its facts and files are fixed from then on; `status` may be an old one."""

@@ -40,3 +40,13 @@ def test_any_other_question_is_answered_by_the_base_model(taught: httpx.Client, 
 def test_a_version_that_is_named_answers_itself(taught: httpx.Client) -> None:
     answer = taught.post("/ask", json={"question": "What is the capital of France?", "version": 1}).json()
     assert (answer["source"], answer["version"]) == ("weights", 1)
+
+
+def test_a_waiting_text_answers_only_what_it_covers_as_well_as_a_live_one(taught: httpx.Client) -> None:
+    taught.post("/facts", json={"text": "Bo Finch is the cook of the Tolvik Observatory."})
+
+    def source(question: str) -> str:
+        return str(taught.post("/ask", json={"question": question}).json()["source"])
+
+    assert source("Who leads the Tolvik Observatory?") == "weights"
+    assert source("Who is the cook of the Tolvik Observatory?") == "pending"
