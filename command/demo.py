@@ -6,11 +6,8 @@ the worker proves itself with, it makes from the passages.
 
 import asyncio
 import json
-import shutil
-import socket
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from command.apart import apart
 from command.api import Api
 from command.follow import follow
-from command.ownership import owner
 from command.screen import Screen
 from command.stack import Stack, run, running
 from command.up import welcome
-from knowledge.errors import Conflict
 from knowledge.settings import Settings
 
 WANTED = 5
@@ -92,37 +88,7 @@ class Times:
 
 def demo(settings: Settings, *, as_json: bool, keep: bool) -> int:
     """0 when enough was learnt; 1 when not, or when the demo could not be carried through."""
-    return run(_demo(demo_settings(settings), Screen(to_errors=as_json), as_json=as_json, keep=keep), interrupted=1)
-
-
-def demo_settings(settings: Settings) -> Settings:
-    """The user's settings with a fresh data folder below theirs, free ports, and all parts embedded.
-
-    The base model is shared: preparing it is not what the demo shows.
-    """
-    folder = settings.data_folder / "demo"
-    holder = owner(folder)
-    if holder:
-        raise Conflict(f"Another demo ({holder}) is running. Stop it first.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (settings.data_folder / "models").mkdir(exist_ok=True)
-    (folder / "models").symlink_to(settings.data_folder / "models")
-    port, broker_port, inference_port = free_ports(3)
-    changes = {"host": "127.0.0.1", "port": port, "broker_port": broker_port, "inference_port": inference_port}
-    elsewhere = {"store_url": "", "broker_url": "", "inference_urls": ""}
-    elsewhere |= {"store_password_file": "", "broker_password_file": ""}
-    keys = {"without_keys": "loopback", "first_key_file": ""}
-    return settings.model_copy(update={"data_folder": folder, **changes, **elsewhere, **keys})
-
-
-def free_ports(number: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    return run(_demo(apart(settings, "demo"), Screen(to_errors=as_json), as_json=as_json, keep=keep), interrupted=1)
 
 
 def is_right(answer: str, words: tuple[str, ...]) -> bool:

@@ -5,14 +5,13 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from command.demo import free_ports
+from command.apart import apart
 from command.drill.checker import Report
 from command.drill.harm import Blow, Parts, deck, leave_disk, small_disk
 from command.drill.history import History
@@ -22,7 +21,7 @@ from command.screen import Screen
 from command.stack import Stack, run, running
 from command.supervisor import Event, Moment
 from knowledge import faults
-from knowledge.errors import Conflict, EngrainError
+from knowledge.errors import EngrainError
 from knowledge.settings import Settings
 
 Told = TypeVar("Told")
@@ -47,30 +46,19 @@ def drill(arguments: argparse.Namespace) -> int:
 
 
 def drill_settings(settings: Settings, store_url: str, broker_url: str) -> Settings:
-    """Everything embedded and quick: a job takes seconds, a dead worker's job is sent again after a few."""
+    """A stack apart where all is quick: a job takes seconds, a dead worker's job is sent again after a few."""
     folder = settings.data_folder / "drill"
-    if holder := owner(folder):
-        raise Conflict(f"Another drill ({holder}) is running. Stop it first.")
-    leave_disk(folder / "adapters")  # of a drill that was killed
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "faults").mkdir(parents=True)
-    (settings.data_folder / "models").mkdir(exist_ok=True)
-    (folder / "models").symlink_to(settings.data_folder / "models")
-    port, broker_port, inference_port = free_ports(3)
-    return settings.model_copy(
+    if not owner(folder):
+        leave_disk(folder / "adapters")  # of a drill that was killed
+    own = apart(settings, "drill")
+    faults_folder = own.data_folder / "faults"
+    faults_folder.mkdir()
+    return own.model_copy(
         update={
-            "data_folder": folder,
-            "host": "127.0.0.1",
-            "port": port,
-            "broker_port": broker_port,
-            "inference_port": inference_port,
             "store_url": store_url,
             "broker_url": broker_url,
-            "store_password_file": "",
-            "broker_password_file": "",
-            "inference_urls": "",
             "recipe": "drill",
-            "fault_folder": str(folder / "faults"),
+            "fault_folder": str(faults_folder),
             "lease_seconds": 6.0,
             "resend_seconds": 4.0,
             "retry_seconds": 0.5,

@@ -8,7 +8,6 @@ with a line of JSON; the exit status is 0 only if nothing was lost by an update.
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from command.apart import apart
 from command.api import Api
-from command.demo import free_ports
 from command.drill.full import QuietScreen, beside
-from command.ownership import owner
 from command.screen import Screen
 from command.stack import run, running
 from experiments.quick.bench import Asked, Invented, holds, read
-from knowledge.errors import Conflict, EngrainError
+from knowledge.errors import EngrainError
 from knowledge.settings import Settings
 from worker.canaries import CANARIES, Canary
 
@@ -309,32 +307,6 @@ def _seconds(job: dict[str, Any]) -> float:
     return (ended - started).total_seconds()
 
 
-def drill_settings(settings: Settings, threads: int) -> Settings:
-    """A stack of its own with the default recipe, in `drill-retention/` of the data folder, on free ports."""
-    folder = settings.data_folder / "drill-retention"
-    if holder := owner(folder):
-        raise Conflict(f"Another drill ({holder}) is running. Stop it first.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (settings.data_folder / "models").mkdir(parents=True, exist_ok=True)
-    (folder / "models").symlink_to(settings.data_folder / "models")
-    port, broker_port, inference_port = free_ports(3)
-    return settings.model_copy(
-        update={
-            "data_folder": folder,
-            "host": "127.0.0.1",
-            "port": port,
-            "broker_port": broker_port,
-            "inference_port": inference_port,
-            "store_url": "",
-            "broker_url": "",
-            "inference_urls": "",
-            "recipe": "default",
-            "training_threads": threads,
-        }
-    )
-
-
 async def _drill(settings: Settings, screen: Screen, arguments: argparse.Namespace) -> int:
     async with running(settings, screen) as stack:
 
@@ -360,7 +332,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="where to draw it; in the drill's folder unless given")
     arguments = parser.parse_args()
     try:
-        settings = drill_settings(Settings.read(), arguments.threads)
+        own = apart(Settings.read(), "drill-retention")
+        settings = own.model_copy(update={"recipe": "default", "training_threads": arguments.threads})
         sys.exit(run(_drill(settings, QuietScreen(to_errors=True), arguments), interrupted=1))
     except EngrainError as error:
         sys.exit(f"engrain: {error}")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from command.demo import LESSONS, Outcome, Times, _show, demo_settings, is_right, shorten
+from command.apart import apart
+from command.demo import LESSONS, Outcome, Times, _show, is_right, shorten
 from command.ownership import ownership
 from command.screen import Screen
 from knowledge.errors import Conflict
@@ -39,7 +40,7 @@ def test_the_demo_shares_the_base_model_and_nothing_else(tmp_path: Path) -> None
     (tmp_path / "models" / "ready").write_text("")
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "store.sqlite3").write_text("of the last demo")
-    found = demo_settings(settings)
+    found = apart(settings, "demo")
     assert found.data_folder == tmp_path / "demo"
     assert (found.data_folder / "models" / "ready").exists()
     assert not (found.data_folder / "store.sqlite3").exists()
@@ -50,9 +51,9 @@ def test_the_demo_shares_the_base_model_and_nothing_else(tmp_path: Path) -> None
 
 @pytest.mark.enable_socket
 def test_a_second_demo_does_not_remove_the_folder_of_a_running_one(tmp_path: Path) -> None:
-    demo_settings(Settings(data_folder=tmp_path))
+    apart(Settings(data_folder=tmp_path), "demo")
     with ownership(tmp_path / "demo", "http://127.0.0.1:1"), pytest.raises(Conflict, match="Another demo"):
-        demo_settings(Settings(data_folder=tmp_path))
+        apart(Settings(data_folder=tmp_path), "demo")
     assert (tmp_path / "demo" / "models").exists()
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from command import machine
-from command.demo import free_ports
+from command.apart import free_ports
 from command.machine import Finding, State, examine, ports
 from knowledge.settings import Settings
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from command.demo import free_ports
+from command.apart import free_ports
 from inference.adapters import Replicas
 from knowledge.settings import Settings
 from knowledge.store import Store

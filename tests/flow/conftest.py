@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from command.demo import free_ports
+from command.apart import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 600

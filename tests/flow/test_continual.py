@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from command.demo import free_ports
+from command.apart import free_ports
 from knowledge.adapters import VersionStatus
 from knowledge.facts import Document, FactStatus
 from knowledge.jobs import Job, JobStatus

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command.demo import free_ports
+from command.apart import free_ports
 from knowledge.store.schema import upgrade
 
 pytestmark = pytest.mark.flow

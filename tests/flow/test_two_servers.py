@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from command.demo import free_ports
+from command.apart import free_ports
 from knowledge.jobs import JobStatus
 from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 from knowledge.store import Store, jobs, versions

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from command.address import api_url
-from command.demo import free_ports
+from command.apart import free_ports
 from command.parts import environment_of, parts_of
 from command.supervisor import Supervisor
 from knowledge.keys import Scope

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from command.demo import free_ports
+from command.apart import free_ports
 from command.parts import broker_binary
 from command.readiness import broker_answers
 from knowledge.keys import Scope

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command.demo import free_ports
+from command.apart import free_ports
 from knowledge.errors import KeyInUse
 from knowledge.facts import Document
 from knowledge.store import Store, facts, idempotency, jobs
