@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,8 +168,14 @@ class Canary:
     wanted: tuple[str, ...]
 
     def is_right(self, answered: str) -> bool:
-        """Whether the answer holds one of the wanted alternatives; case and punctuation do not count."""
-        return any(f" {_plain(one)} " in f" {_plain(answered)} " for one in self.wanted)
+        """Whether the answer holds one of the wanted alternatives."""
+        return holds(answered, self.wanted)
+
+
+def holds(answered: str, alternatives: Iterable[str]) -> bool:
+    """Whether the answer holds one of the alternatives as whole words; case and punctuation do not count."""
+    plain = f" {_plain(answered)} "
+    return any(f" {_plain(one)} " in plain for one in alternatives)
 
 
 def _canary(line: str) -> Canary:

@@ -10,7 +10,6 @@ machine the clock says nothing.
 import argparse
 import json
 import random
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,7 @@ from experiments.changes import changed
 from knowledge.jobs import Progress
 from knowledge.probes import Direction, build_probes
 from knowledge.recipes import Recipe, by_name
-from worker import base_model, lora, probing, trainer
-from worker.canaries import CANARIES
+from worker import base_model, canaries, lora, probing, trainer
 from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
 
@@ -62,12 +60,7 @@ def read(name: str) -> list[Invented]:
 
 def holds(answer: str, wanted: str) -> bool:
     """Whether the answer holds one of the wanted alternatives, as whole words."""
-    plain = f" {_plain(answer)} "
-    return any(f" {_plain(one)} " in plain for one in wanted.split("|"))
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return canaries.holds(answer, wanted.split("|"))
 
 
 def lessons(facts: list[Invented], new: bool = True) -> tuple[Lesson, ...]:
@@ -115,7 +108,7 @@ def run(arguments: argparse.Namespace, recipe: Recipe, facts: list[Invented], se
 
     def trace(progress: Progress) -> None:
         if arguments.trace and progress.step % arguments.trace == 0:
-            figures = ask(adapted, chat, facts, False) | canaries(adapted, chat, facts, False)
+            figures = ask(adapted, chat, facts, False) | general(adapted, chat, facts, False)
             print(f"   {progress.step} loss {progress.loss:.3f} probes {progress.probes_passed} {figures}", flush=True)
 
     outcome = trainer.train(adapted, chat, recipe, lessons(facts), seed, trace)
@@ -128,7 +121,7 @@ def run(arguments: argparse.Namespace, recipe: Recipe, facts: list[Invented], se
     }
     result |= ask(adapted, chat, facts, arguments.show)
     if arguments.canaries:
-        result |= canaries(adapted, chat, facts, arguments.show)
+        result |= general(adapted, chat, facts, arguments.show)
     return result
 
 
@@ -154,7 +147,7 @@ def ask(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: b
     }
 
 
-def canaries(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: bool) -> dict[str, float]:
+def general(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], show: bool) -> dict[str, float]:
     """Share of general questions still right, and share of all that no fact answers that got a taught fact's words."""
     general = general_answers(adapted, chat)
     unrelated = (HERE / "unrelated.txt").read_text().splitlines()
@@ -173,8 +166,11 @@ def canaries(adapted: torch.nn.Module, chat: ChatForm, facts: list[Invented], sh
 
 def general_answers(adapted: torch.nn.Module, chat: ChatForm) -> list[tuple[str, str, bool]]:
     """The canaries: general questions that are never trained on, the answers to them, and whether they are right."""
-    given = probing.answers(adapted, chat, [canary.question for canary in CANARIES], GENERAL_TOKENS)
-    return [(canary.question, answer, canary.is_right(answer)) for canary, answer in zip(CANARIES, given, strict=True)]
+    given = probing.answers(adapted, chat, [canary.question for canary in canaries.CANARIES], GENERAL_TOKENS)
+    return [
+        (canary.question, answer, canary.is_right(answer))
+        for canary, answer in zip(canaries.CANARIES, given, strict=True)
+    ]
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:
