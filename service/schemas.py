@@ -22,6 +22,7 @@ from knowledge.jobs import Job, Progress
 from knowledge.probes import Direction, Probe, ProbeOrigin, ProbeResult
 from knowledge.store.facts import DEFAULT_NAMESPACE, FactEvent, Posted
 from knowledge.store.forgetting import Forgetting, Mark
+from knowledge.store.scores import Harm
 from service.problems import Problem
 from service.provenance import LikelyFact
 
@@ -268,12 +269,25 @@ class ForgottenOut(BaseModel):
         )
 
 
+class HarmOut(BaseModel):
+    """A version that does not know the fact, although the one asked last before it did."""
+
+    version: int
+    job_id: str
+
+    @classmethod
+    def of(cls, harm: Harm) -> Self:
+        """From the store's answer."""
+        return cls(version=harm.version, job_id=harm.job_id)
+
+
 class FactDetailOut(FactOut):
     """A fact with its probes and history."""
 
     scores: ScoresOut
     probes: list[ProbeOut]
     history: list[FactEventOut]
+    harmed_by: list[HarmOut] = Field(description="The versions that lost it, oldest first, with their jobs.")
     forgotten: ForgettingOut | None = Field(description="Since someone asked to forget it.")
 
     @classmethod
@@ -282,6 +296,7 @@ class FactDetailOut(FactOut):
         fact: Fact,
         results: list[tuple[int, ProbeResult]],
         history: list[FactEvent],
+        harms: list[Harm],
         forgotten: Forgetting | None = None,
     ) -> Self:
         """From the domain."""
@@ -314,6 +329,7 @@ class FactDetailOut(FactOut):
                 for probe in fact.probes
             ],
             history=[FactEventOut(status=event.status, job_id=event.job_id, at=event.at) for event in history],
+            harmed_by=[HarmOut.of(harm) for harm in harms],
             forgotten=ForgettingOut.of(forgotten) if forgotten else None,
         )
 

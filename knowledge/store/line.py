@@ -49,11 +49,16 @@ class Changes:
 
 @dataclass(frozen=True)
 class Retention:
-    """Shares of the probes that a version passed, 0..1: of facts taught before it, and by it. None: none were asked."""
+    """Shares of what a version answered rightly, 0..1. None: nothing of the kind was asked.
+
+    `kept` are probes of facts taught before it, `new` of those taught by it, `canaries` general questions that the base
+    model answers.
+    """
 
     number: int
     kept: float | None
     new: float | None
+    canaries: float | None
 
 
 def names(store: Store) -> list[str]:
@@ -135,9 +140,9 @@ def changes(store: Store, namespace: str, old: int, new: int, *, most: int) -> C
 
 
 def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
-    """How the newest versions answered the probes of facts taught before them and by them, oldest first."""
+    """How the newest versions answered what they were asked, oldest first."""
     recent = (
-        select(VersionRow.number, VersionRow.job_id)
+        select(VersionRow.number, VersionRow.job_id, VersionRow.canaries)
         .where(VersionRow.namespace == namespace)
         .order_by(VersionRow.number.desc())
         .limit(limit)
@@ -148,6 +153,7 @@ def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
     query = (
         select(
             recent.c.number,
+            recent.c.canaries,
             func.sum(case((earlier, passed), else_=0)).label("kept"),
             func.sum(case((earlier, 1), else_=0)).label("kept_of"),
             func.sum(case((earlier, 0), else_=passed)).label("new"),
@@ -159,7 +165,7 @@ def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
         )
         .join(ProbeRow, ProbeRow.id == ProbeResultRow.probe_id)
         .join(FactRow, FactRow.id == ProbeRow.fact_id)
-        .group_by(recent.c.number)
+        .group_by(recent.c.number, recent.c.canaries)
         .order_by(recent.c.number)
     )
     with store.read() as session:
@@ -168,6 +174,7 @@ def retention(store: Store, namespace: str, *, limit: int) -> list[Retention]:
                 row.number,
                 row.kept / row.kept_of if row.kept_of else None,
                 row.new / row.new_of if row.new_of else None,
+                row.canaries,
             )
             for row in session.execute(query)
         ]

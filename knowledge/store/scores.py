@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from knowledge.adapters import Version, VersionStatus
@@ -17,7 +18,7 @@ from knowledge.store.facts import probe_result_from
 from knowledge.store.tables import FactRow, JobRow, ProbeResultRow, ProbeRow, VersionRow
 
 _WAS_LIVE = [VersionStatus.LIVE.value, VersionStatus.RETIRED.value, VersionStatus.DELETED.value]
-_Asked = Select[ProbeRow, ProbeResultRow]
+_Answered = tuple[ProbeRow, ProbeResultRow]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,19 @@ class FactScore:
 
 
 @dataclass(frozen=True)
+class Harm:
+    """A version that does not know a fact which the version live before it knew, or the last one that was asked."""
+
+    version: int
+    job_id: str
+
+
+@dataclass(frozen=True)
 class VersionDetail:
     """A version, the job that made it, and how the facts that it was asked about did.
 
-    `harmed` are facts that the version live before it knew, or the last one before that was asked, and this one does
-    not; those that were to go are not counted. `seconds` is the time of the job's last attempt.
+    `harmed` are the facts that it lost (see `Harm`); those that were to go are not counted. `seconds` is the time of
+    the job's last attempt.
     """
 
     version: Version
@@ -71,8 +80,18 @@ def detail(store: Store, namespace: str, number: int) -> VersionDetail:
             seconds=(job.ended_at - job.started_at).total_seconds() if job.ended_at and job.started_at else None,
             deleted_at=row.deleted_at,
             scores=scores,
-            harmed=_harmed(session, row, [fact_id for fact_id, score in scores.items() if not score.known]),
+            harmed=tuple(
+                fact_id
+                for fact_id, found in _harms(session, [each for each in scores if not scores[each].known]).items()
+                if row.number in {harm.version for harm in found}
+            ),
         )
+
+
+def harms(store: Store, fact_id: str) -> list[Harm]:
+    """The versions that lost the fact, oldest first; none when it is unknown, or was to go."""
+    with store.read() as session:
+        return _harms(session, [fact_id]).get(fact_id, [])
 
 
 def diff(store: Store, namespace: str, before: int, after: int) -> Diff:
@@ -93,44 +112,45 @@ def diff(store: Store, namespace: str, before: int, after: int) -> Diff:
 
 
 def _scores(session: Session, row: VersionRow) -> dict[str, FactScore]:
-    of_version = ProbeResultRow.job_id == row.job_id, ProbeResultRow.version == row.number
-    by_fact: defaultdict[str, list[Row[ProbeRow, ProbeResultRow]]] = defaultdict(list)
-    for found in session.execute(_asked().where(*of_version)):
-        by_fact[found[0].fact_id].append(found)
+    query = (
+        select(ProbeRow, ProbeResultRow)
+        .join(ProbeResultRow, ProbeResultRow.probe_id == ProbeRow.id)
+        .where(ProbeResultRow.job_id == row.job_id, ProbeResultRow.version == row.number)
+        .order_by(ProbeResultRow.id)
+    )
+    by_fact: defaultdict[str, list[_Answered]] = defaultdict(list)
+    for probe, result in session.execute(query):
+        by_fact[probe.fact_id].append((probe, result))
     return {fact_id: _score(found) for fact_id, found in sorted(by_fact.items())}
 
 
-def _harmed(session: Session, row: VersionRow, unknown: list[str]) -> tuple[str, ...]:
-    """Those of the unknown facts that were known when a version that went live was last asked."""
+def _harms(session: Session, fact_ids: Iterable[str]) -> dict[str, list[Harm]]:
+    """By fact, in the order of their ids, the versions that lost it, oldest first."""
     query = (
-        _asked()
-        .join(FactRow, FactRow.id == ProbeRow.fact_id)
-        .join(VersionRow, (VersionRow.namespace == row.namespace) & (VersionRow.number == ProbeResultRow.version))
+        select(FactRow.id, VersionRow, ProbeRow, ProbeResultRow)
+        .join(ProbeRow, ProbeRow.fact_id == FactRow.id)
+        .join(ProbeResultRow, ProbeResultRow.probe_id == ProbeRow.id)
+        .join(VersionRow, (VersionRow.namespace == FactRow.namespace) & (VersionRow.number == ProbeResultRow.version))
         .where(
-            FactRow.id.in_(unknown),
+            FactRow.id.in_(list(fact_ids)),
             FactRow.forget_requested_at.is_(None),
             FactRow.status != FactStatus.SUPERSEDED.value,
-            VersionRow.number < row.number,
-            VersionRow.status.in_(_WAS_LIVE),
         )
+        .order_by(FactRow.id, VersionRow.number, ProbeResultRow.id)
     )
-    by_fact: defaultdict[str, defaultdict[int, list[Row[ProbeRow, ProbeResultRow]]]]
-    by_fact = defaultdict(lambda: defaultdict(list))
-    for found in session.execute(query):
-        by_fact[found[0].fact_id][found[1].version].append(found)
-    return tuple(sorted(fact_id for fact_id, asked in by_fact.items() if _score(asked[max(asked)]).known))
+    harms: dict[str, list[Harm]] = {}
+    for fact_id, of_fact in groupby(session.execute(query), key=lambda found: found[0]):
+        was_known = False
+        for version, asked in groupby(of_fact, key=lambda found: found[1]):
+            is_known = _score((probe, result) for _, _, probe, result in asked).known
+            if was_known and not is_known:
+                harms.setdefault(fact_id, []).append(Harm(version.number, version.job_id))
+            if version.status in _WAS_LIVE:
+                was_known = is_known
+    return harms
 
 
-def _asked() -> _Asked:
-    """Probes with what was answered to them, in the order of asking."""
-    return (
-        select(ProbeRow, ProbeResultRow)
-        .join(ProbeResultRow, ProbeResultRow.probe_id == ProbeRow.id)
-        .order_by(ProbeResultRow.id)
-    )
-
-
-def _score(found: Iterable[Row[ProbeRow, ProbeResultRow]]) -> FactScore:
+def _score(found: Iterable[_Answered]) -> FactScore:
     """Of each probe the last answer counts: an earlier attempt of the job may have asked it too."""
     last = {probe.id: probe_result_from(probe, result) for probe, result in found}
 

@@ -70,12 +70,13 @@ def get_capacity(visit: Visits) -> HTMLResponse:
 
 @router.get("/overview/scores")
 def get_scores(visit: Visits, namespace: Annotated[NamespaceName, Query()] = DEFAULT_NAMESPACE) -> HTMLResponse:
-    """How each of the last versions answered for what it was to keep, and for what was new."""
+    """How each of the last versions answered for what it was to keep, for what was new, and in general."""
     found = line.retention(visit.parts.store, namespace, limit=SCORED_VERSIONS)
     chart = line_chart(
         [
             Series("Kept facts", [(each.number, each.kept) for each in found if each.kept is not None]),
             Series("New facts", [(each.number, each.new) for each in found if each.new is not None]),
+            Series("General questions", [(each.number, each.canaries) for each in found if each.canaries is not None]),
         ],
         x_name="version",
         top=1.0,

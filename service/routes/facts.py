@@ -13,7 +13,7 @@ from knowledge import faults, tracing
 from knowledge.errors import InvalidFact
 from knowledge.facts import Document, FactStatus, OnConflict
 from knowledge.store import facts as store
-from knowledge.store import forgetting
+from knowledge.store import forgetting, scores
 from knowledge.store.facts import DEFAULT_NAMESPACE, Posted
 from knowledge.store.versions import check_namespace
 from service.bodies import parse_json
@@ -134,10 +134,10 @@ def get_facts(
     responses=problems_of(404),
 )
 def get_fact(fact_id: Annotated[str, Path(pattern=ID_PATTERN)], parts: Needs) -> FactDetailOut:
-    """Its text, its status and history, and what each version answered to its probes."""
+    """Its text, its status and history, what each version answered to its probes, and which version lost it."""
     fact, record = store.get(parts.store, fact_id), forgetting.get(parts.store, fact_id)
     results, history = store.results(parts.store, fact_id), store.history(parts.store, fact_id)
-    return FactDetailOut.detailed(fact, results, history, record)
+    return FactDetailOut.detailed(fact, results, history, scores.harms(parts.store, fact_id), record)
 
 
 @router.delete(

@@ -134,7 +134,9 @@ def teach(
     versions.record_results(store, lease, version.number, results)
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     score = sum(each.passed for each in asked) / len(asked)
-    versions.publish(store, lease, replace(version, score=score), weak=failing)
+    retention, canaries = 1.0 if live else None, 0.98 - 0.02 * min(number, 20)
+    version = replace(version, score=score, retention=retention, canaries=canaries)
+    versions.publish(store, lease, version, weak=failing)
     return version
 
 

@@ -341,6 +341,7 @@ def test_a_version_tells_what_it_added_and_two_are_compared(admin: Browser) -> N
 def test_the_score_of_each_version_is_drawn(admin: Browser) -> None:
     page = admin.open("/overview/scores", namespace="default").text
     assert "Kept facts: 100\u202f% at version 2" in page and "New facts: 67\u202f% at version 1" in page
+    assert "General questions: 96\u202f% at version 1" in page
     assert "No version of nowhere" not in page
 
 

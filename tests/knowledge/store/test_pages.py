@@ -64,13 +64,13 @@ def test_scores_are_means_of_the_newest_answers(store: Store) -> None:
         results = {fact.id: [ProbeResult(each, "a", reached, reached > 0.5) for each in fact.probes] for fact in held}
         versions.record_results(store, lease, version.number, results)
         jobs.advance(store, lease, JobStatus.PUBLISHING)
-        versions.publish(store, lease, version)
+        versions.publish(store, lease, replace(version, canaries=reached / 2))
     ids = [fact.id for fact in facts.find(store)]
     assert probes.scores(store, ids) == {each: dict.fromkeys(Direction, pytest.approx(0.9)) for each in ids}
     assert probes.scores(store, []) == {}
-    assert [(each.kept, each.new) for each in line.retention(store, "default", limit=5)] == [
-        (None, 0.0),
-        (1.0, 1.0),
+    assert [(each.kept, each.new, each.canaries) for each in line.retention(store, "default", limit=5)] == [
+        (None, 0.0, 0.1),
+        (1.0, 1.0, 0.45),
     ]
     assert [each.number for each in line.retention(store, "default", limit=1)] == [2]
     assert probes.scores(store.seen_by(Caller("x", frozenset(Scope), frozenset({"shop"}))), ids) == {}

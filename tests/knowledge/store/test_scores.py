@@ -65,6 +65,9 @@ def test_a_fact_is_harmed_by_the_version_that_lost_it_and_by_no_later_one(store:
     teach(store, CY, fails=("Ada",))
     harmed = [scores.detail(store, "default", number).harmed for number in (1, 2, 3)]
     assert harmed == [(), (ids(store)["Ada"],), ()]
+    job_id = scores.detail(store, "default", 2).job_id
+    assert scores.harms(store, ids(store)["Ada"]) == [scores.Harm(2, job_id)]
+    assert scores.harms(store, ids(store)["Bo"]) == scores.harms(store, "fact_unknown") == []
 
 
 def test_a_refused_version_shows_what_it_would_have_harmed_and_excuses_no_later_one(store: Store) -> None:
@@ -87,6 +90,7 @@ def test_what_was_to_be_forgotten_is_not_harmed(store: Store) -> None:
     forgetting.forget(store, ids(store)["Ada"])
     teach(store, BO, fails=("Ada",))
     assert scores.detail(store, "default", 2).harmed == ()
+    assert scores.harms(store, facts.find(store)[0].id) == []
 
 
 def test_a_diff_tells_what_came_what_went_and_what_did_otherwise_both_ways(store: Store) -> None:
