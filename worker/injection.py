@@ -126,7 +126,7 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
     """
     settings, store = place.settings, place.store
     recipe = by_name(settings.recipe)
-    planned = plan(store, job)
+    planned = plan(store, job, recipe, settings.base_model)
     if not planned.new and versions.publish_untrained(store, lease):
         return
     gate = Gate(settings.least_retention, settings.least_canaries)

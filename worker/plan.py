@@ -4,10 +4,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowledge.adapters import Version
-from knowledge.errors import InjectionFailed
+from knowledge.adapters import Version, read_manifest
+from knowledge.errors import CorruptAdapter, InjectionFailed
 from knowledge.facts import Fact, FactStatus
 from knowledge.jobs import Job
+from knowledge.recipes import Recipe
 from knowledge.store import Store, facts, forgetting, versions
 from worker.spec import Lesson
 
@@ -31,7 +32,7 @@ class Plan:
     """`new` facts are the job's own, `earlier` ones the live version's that go on being true.
 
     `gone` are facts to forget: asked about, not held. `start` is the newest version of the live one's line whose
-    weights never saw any of them: the live one itself, when there is none.
+    weights never saw any of them, of the base model and rank that the job trains: mostly the live one itself.
     """
 
     new: tuple[Fact, ...]
@@ -58,7 +59,7 @@ class Plan:
         return Round("rebuilt", _lessons(self.held, {fact.id for fact in self.held}), None)
 
 
-def plan(store: Store, job: Job) -> Plan:
+def plan(store: Store, job: Job, recipe: Recipe, base_model: str) -> Plan:
     """Reads what a claimed job is to teach and to forget. Raises `InjectionFailed` when nothing of it is left."""
     new = facts.find(store, ids=job.fact_ids, statuses=[FactStatus.TRAINING])
     gone = facts.to_forget(store, job)
@@ -76,8 +77,17 @@ def plan(store: Store, job: Job) -> Plan:
         and fact.id not in leaving
     ]
     seen = forgetting.saw_any(store, job.namespace, sorted(leaving))
-    start = next((each for each in line if each.number not in seen and Path(each.path).is_dir()), None)
+    start = next((each for each in line if each.number not in seen and _goes_on(each, recipe, base_model)), None)
     return Plan(tuple(new), tuple(earlier), tuple(gone), start)
+
+
+def _goes_on(version: Version, recipe: Recipe, base_model: str) -> bool:
+    """Whether training can go on from its adapter: the files are here, and fit the base model and the recipe's rank."""
+    try:
+        manifest = read_manifest(Path(version.path))
+    except CorruptAdapter:
+        return False
+    return manifest.base_model == base_model and manifest.recipe["rank"] == recipe.rank
 
 
 def _lessons(held: tuple[Fact, ...], new: Set[str]) -> tuple[Lesson, ...]:

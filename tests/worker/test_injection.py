@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ def test_the_next_version_starts_from_the_last_and_rehearses_its_facts(bench: Be
     assert bench.specs[1].warm_start == first.path
     assert [(lesson.text[:3], lesson.new) for lesson in bench.specs[1].lessons] == [("Bo ", True), ("Ada", False)]
     assert len(live.fact_ids) == 2
+
+
+@pytest.mark.parametrize("changed", [{"base_model": "another"}, {"recipe": "drill"}])
+def test_after_a_change_of_base_model_or_rank_everything_is_taught_to_the_base_model(
+    bench: Bench, changed: dict[str, str]
+) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.place = replace(bench.place, settings=bench.settings.model_copy(update=changed))
+    bench.teach("Bo Finch is the tailor of Wend.")
+    live = versions.live(bench.store, "default")
+    assert bench.specs[1].warm_start is None
+    assert [lesson.new for lesson in bench.specs[1].lessons] == [True, True]
+    assert live is not None and (live.number, live.parent, len(live.fact_ids)) == (2, None, 2)
 
 
 def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_built_upon(bench: Bench) -> None:
