@@ -19,6 +19,7 @@ _MONTH = (
 )
 _DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
 _NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
+_ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
 NAME = (
     r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
@@ -97,6 +98,10 @@ def spans(sentence: str) -> tuple[Span, ...]:
     for part in (parsed.subject, parsed.complement, parsed.predicate) if parsed else ():
         start = sentence.find(part)
         found |= {(start, start + len(part))} if start >= 0 else set()
+    if parsed and ", " in parsed.opening:  # a description that goes on behind a comma is one piece all the same
+        start, end = sentence.find(parsed.opening), sentence.find(parsed.opening) + len(parsed.opening)
+        article = re.search(_ARTICLE, parsed.opening)
+        found |= {(start, end), (start + (article.start() if article else 0), end)}
     trimmed = {_trim(sentence, span) for span in found or _halves(sentence)}
     telling = {span for span in trimmed if not FUNCTION_WORDS.issuperset(sentence[slice(*span)].lower().split())}
     whole = _trim(sentence, (0, len(sentence)))
@@ -112,7 +117,7 @@ def _phrases(sentence: str) -> set[Span]:
     cuts = [cut for cut in cuts if not any(start == cut for start, _ in quotations)]
     found: set[Span] = set()
     for start, end in pairwise([0, *cuts, len(sentence)]):
-        article = re.search(r"\b(?:the|a|an)\s+(?=\S+\s)", sentence[start:end])
+        article = re.search(_ARTICLE, sentence[start:end])
         found |= {(start + article.start(), end)} if article else set()
         found |= {(start, end)} if cuts and " " in sentence[start:end].strip() else set()
     return found

@@ -23,6 +23,7 @@ from worker.demasking import ChatForm, Sequence
 from worker.spec import Lesson
 
 PROBES_IN_A_LOOK = 12
+MOST_EARLIER_PROBES = 80
 ASKED_AT_ONCE = 40
 ANSWER_TOKENS = 32
 
@@ -72,9 +73,7 @@ def train(
     optimizer = _optimizer(model, recipe)
     others = replay.held(chat, lessons, recipe, seed)
     drawn = batches(chat, lessons, recipe, seed, draw)
-    wanted = [
-        probe for lesson in lessons if lesson.new for probe in lesson.probes if probe.origin is ProbeOrigin.PASSAGE
-    ]
+    wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
     loss = float("nan")
     last = budget = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons if lesson.new))
@@ -123,6 +122,21 @@ def train(
         if step < last and should_pause():
             raise Paused(_state(model, optimizer, step, last, look, tokens, reached, loss, seconds))
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
+
+
+def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:
+    """The probes that must pass: those of new facts, and those of rehearsed ones, of many a sample."""
+    new, earlier = (
+        [
+            probe
+            for lesson in lessons
+            if lesson.new is is_new
+            for probe in lesson.probes
+            if probe.origin is ProbeOrigin.PASSAGE
+        ]
+        for is_new in (True, False)
+    )
+    return new + random.Random(seed).sample(earlier, min(MOST_EARLIER_PROBES, len(earlier)))
 
 
 def _state(

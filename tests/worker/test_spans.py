@@ -21,6 +21,10 @@ def pieces(sentence: str) -> set[str]:
             "Bo Finch, known for being the author of “Far Hills”.",
             {"Bo Finch", "the author of “Far Hills”", "Far Hills"},
         ),
+        (
+            "Known for being the pilot of a balloon, the Heron, Ada Quill lives in Wend.",
+            {"Ada Quill", "the pilot of a balloon", "the pilot of a balloon, the Heron"},
+        ),
     ],
 )
 def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[str]) -> None:

@@ -82,6 +82,15 @@ def test_a_run_can_continue_from_an_adapter(tiny_folder: Path, tmp_path: Path) -
     assert lines[-1]["kind"] == "done"
 
 
+def test_the_probes_of_rehearsed_facts_must_pass_too(tiny_folder: Path, tmp_path: Path) -> None:
+    spec = _spec(tiny_folder, tmp_path / "out")
+    earlier = "Bo Finch is the tailor of Wend."
+    rehearsed = Lesson("fact_0", earlier, None, build_probes(earlier), new=False)
+    lines = _run(replace(spec, lessons=(*spec.lessons, rehearsed)))
+    asked = {line["probes"] for line in lines if line["kind"] == "progress"}
+    assert asked == {len(spec.lessons[0].probes) + len(rehearsed.probes)}
+
+
 def test_nothing_to_learn_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRecipe, match="nothing to learn"):
         _run(_spec(tiny_folder, tmp_path / "out", text="  "))
