@@ -1,9 +1,12 @@
 """`make drill-hosts`: two API processes, workers and vLLM servers, each on a host of its own; hosts are cut off.
 
-The composition of `docker/compose.yaml`, scaled by two (`running.py`). Clients post and ask through the proxy all the
-time; hosts are cut off by pulling their cables, in turn a vLLM's, a working worker's and an API process's, and joined
-again. At the end every acknowledged fact must be live, every vLLM must have the live versions and answer alike, and no
-answer may have been older than one before it.
+The composition of `docker/compose.yaml`, scaled by two (`running.py`). A host is cut off by pulling its cable, and
+joined again.
+
+1. The demo's facts and questions, with the default recipe: the worker's host is cut off in the middle of its training.
+2. Clients post and ask through the proxy all the time; cut off are in turn a vLLM's host, that of a working worker and
+   an API process's. At the end every acknowledged fact must be live, every vLLM must have the live versions and answer
+   alike, and no answer may have been older than one before it.
 """
 
 import argparse
@@ -21,8 +24,9 @@ from typing import Any
 
 import httpx
 
+from command.demo import LESSONS, WANTED, Question, is_right
 from tests.containers import composition
-from tests.containers.check import KEPT, client, say
+from tests.containers.check import KEPT, client, follow, say
 from tests.containers.hosts import alone, leave_network, network
 from tests.containers.running import Composition, Container, build_images, kept_up
 
@@ -34,8 +38,15 @@ ENDED = ("succeeded", "failed", "dead", "cancelled")
 NAMESPACES = ("north", "south")
 # What the base model knows lets a fact go live after the six steps of the recipe `drill`: shown is what is kept.
 PROBE = {"question": "What is the capital of France?", "answer": "Paris"}
-SETTINGS = {"ENGRAIN_RECIPE": "drill", "ENGRAIN_LEAST_RELEVANCE": "0", "ENGRAIN_LEASE_SECONDS": "20"}
-QUICK = {"ENGRAIN_RESEND_SECONDS": "10", "ENGRAIN_RETRY_SECONDS": "5", "ENGRAIN_TRAINING_THREADS": "1"}
+SETTINGS = {
+    "ENGRAIN_LEASE_SECONDS": "20",
+    "ENGRAIN_RESEND_SECONDS": "10",
+    "ENGRAIN_RETRY_SECONDS": "5",
+    "ENGRAIN_TRAINING_THREADS": "1",
+}
+QUICK = {"ENGRAIN_RECIPE": "drill", "ENGRAIN_LEAST_RELEVANCE": "0"}
+CUT_PERCENT = 30.0
+"""How far the demo's training is when its host is cut off."""
 
 
 @dataclass
@@ -63,16 +74,62 @@ def main() -> int:
     leave_network()
     with tempfile.TemporaryDirectory(prefix="engrain-hosts-") as folder, network(Path(folder)) as net:
         say("Starting two of each:")
-        found = Composition(Path(folder), net, services, SETTINGS | QUICK, say, images=images)
+        found = Composition(Path(folder), net, services, SETTINGS, say, images=images)
         with kept_up(found, SCALE):
+            say("The demo:")
+            taught = demo(found)
+            say("Clients all the time, and a recipe of six steps:")
+            again_with(found, SETTINGS | QUICK, ["service", "worker"])
             seen = Seen()
             with clients(found, seen):
                 for service in arguments.cut:
                     cut_one(found, service)
                 time.sleep(5)
             outcome = judge(found, seen)
-    print(json.dumps(outcome), flush=True)
-    return 0 if not any(outcome[name] for name in ("lost", "stale", "unequal")) and outcome["live"] else 1
+    print(json.dumps({"demo": taught, **outcome}), flush=True)
+    whole = not any(outcome[name] for name in ("lost", "stale", "unequal")) and outcome["live"]
+    return 0 if whole and taught["learnt"] >= WANTED else 1
+
+
+def demo(found: Composition) -> dict[str, Any]:
+    """The demo's story; `learnt` are questions wrong before and right after, from the weights of the new version."""
+    questions = [question for lesson in LESSONS for question in (lesson.forward, lesson.backward)]
+
+    def right(answer: dict[str, Any], question: Question, version: int | None) -> bool:
+        return answer["version"] == version and is_right(answer["answer"], question.words)
+
+    with client(found) as http:
+
+        def ask(question: Question) -> dict[str, Any]:
+            answer: dict[str, Any] = http.post("/ask", json={"question": question.text}).raise_for_status().json()
+            return answer
+
+        before = [right(ask(question), question, None) for question in questions]
+        began = time.monotonic()
+        documents = [{"text": lesson.fact} for lesson in LESSONS]
+        posted = http.post("/facts", json={"documents": documents}).raise_for_status().json()
+        while _percent(http, posted["job_id"]) < CUT_PERCENT:
+            time.sleep(1)
+        cut_one(found, "worker")
+        follow(http, posted["job_id"])
+        seconds = time.monotonic() - began
+        answers = [ask(question) for question in questions]
+        attempts = http.get(f"/jobs/{posted['job_id']}").json()["attempts"]
+    learnt = 0
+    for question, known, answer in zip(questions, before, answers, strict=True):
+        say(f"  {question.text} {answer['answer']!r}")
+        learnt += not known and right(answer, question, posted["version"])
+    return {"learnt": learnt, "asked": len(questions), "seconds": round(seconds), "attempts": attempts}
+
+
+def again_with(found: Composition, settings: dict[str, str], services: list[str]) -> None:
+    """Starts these services' replicas again, with other settings, on the hosts that they have."""
+    found.settings = settings
+    for service in services:
+        for container in found.of(service):
+            container.stop()
+            found.start(container.service, container.name, container.host)
+        found.wait(service, "service_healthy")
 
 
 @contextmanager
@@ -172,6 +229,12 @@ def _working(found: Composition, service: str) -> Container:
                 return container
         time.sleep(0.2)
     return found.of(service)[0]
+
+
+def _percent(http: httpx.Client, job_id: str) -> float:
+    job = http.get(f"/jobs/{job_id}").raise_for_status().json()
+    assert job["status"] not in ENDED, f"the job ended before its host was cut off: {job['error']}"
+    return float(job["progress"]["percent"]) if job["progress"] else 0.0
 
 
 def _jobs(http: httpx.Client) -> list[dict[str, Any]]:

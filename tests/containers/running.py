@@ -95,12 +95,12 @@ class Composition:
             if service.name in LEFT_OUT:
                 continue
             for name, condition in service.depends_on.items():
-                self._wait(name, condition)
+                self.wait(name, condition)
             for number in range(1, scale.get(service.name, 1) + 1):
                 self.start(service, f"{service.name}-{number}")
         for name in self.services:
             if not any(name in each.depends_on for each in self.services.values()) and name not in LEFT_OUT:
-                self._wait(name, "service_healthy")
+                self.wait(name, "service_healthy")
 
     def start(self, service: Service, name: str, host: Host | None = None) -> Container:
         """Starts one replica, on a new host or on one that it had before."""
@@ -156,7 +156,8 @@ class Composition:
         """The end of a replica's log."""
         return "\n".join((self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
 
-    def _wait(self, name: str, condition: str) -> None:
+    def wait(self, name: str, condition: str) -> None:
+        """Waits until the service's replicas are as compose means the condition. Raises `AssertionError` with a log."""
         began = time.monotonic()
         for container in self.of(name):
             if condition == "service_completed_successfully":
