@@ -93,6 +93,7 @@ def restore(file: Path, url: str, adapters: Path) -> Contents:
                 for each in _tables():
                     if each.name in contents.rows:
                         _fill(session.connection(), each, _rows(archive, each.name), adapters)
+            store.analyze()
         finally:
             store.close()
         upgrade(url)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -73,6 +73,12 @@ class Store:
         except (OperationalError, InterfaceError) as error:
             log.warning("the store did not answer", error=str(error.orig))  # it names hosts: not for clients
             raise Unavailable("The store did not answer.") from error
+
+    def analyze(self) -> None:
+        """After a bulk load: PostgreSQL plans queries by statistics that it renews by itself only minutes later."""
+        if not self._is_sqlite:
+            with self.write() as session:
+                session.execute(text("ANALYZE"))
 
     def connections(self) -> tuple[int, int]:
         """How many connections are in use, and how many wait in the pool."""

@@ -241,6 +241,7 @@ def large(store: Store, *, facts_count: int = 10_000, jobs_count: int = 1_000, h
                 session.execute(insert(table), values[start : start + 2000])
     for name, line in made.items():
         _line(store, name, [each for each in line if each[2]], held_by, recipe.hash())
+    store.analyze()
 
 
 def _line(store: Store, name: str, line: list[tuple[str, int, list[str]]], held_by: int, recipe_hash: str) -> None:
