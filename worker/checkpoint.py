@@ -23,7 +23,8 @@ class State:
     """A run after `step` steps.
 
     `last` is the step at which it will end, `look` that of the next look at the probes, `reached` those passed so far.
-    The batches need no state: they are drawn again from their seed. `weights` are the adapter's, by parameter name.
+    The batches need no state: they are drawn again from their seed. `weights` are the adapter's, by parameter name, and
+    `average` what `worker/averaging.py` made of them.
     """
 
     step: int
@@ -34,6 +35,7 @@ class State:
     loss: float
     seconds: float
     weights: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     rng: torch.Tensor
 
