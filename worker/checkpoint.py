@@ -23,8 +23,7 @@ class State:
     """A run after `step` steps.
 
     `last` is the step at which it will end, `look` that of the next look at the probes, `reached` those passed so far.
-    The batches need no state: they are drawn again from their seed. `weights` are the adapter's, by parameter name, and
-    `average` what `worker/averaging.py` made of them.
+    The batches need no state: they are drawn again from their seed. `weights` are the adapter's, by parameter name.
     """
 
     step: int
@@ -35,7 +34,6 @@ class State:
     loss: float
     seconds: float
     weights: dict[str, torch.Tensor]
-    average: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     rng: torch.Tensor
 

@@ -78,7 +78,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def publish(settings: Settings, server: Server) -> None:
     """Makes an adapter live in the store; the servers do not have it yet."""
-    files = make_version(server, ADAPTER, 0.02)
+    files = make_version(server, ADAPTER, 0.05)
     upgrade(settings.store)
     store = Store(settings.store)
     lease = claim(store, "Mara Venn leads the Tolvik Observatory.")
@@ -117,9 +117,7 @@ def test_lift_is_measured_on_the_tokens_that_were_said(pair: Pair) -> None:
     with pair.http() as http:
         answer = http.post("/ask", json={"question": QUESTION, "lift": True, "max_tokens": 8}).json()
     assert answer["source"] == "weights"
-    # Nothing says that weights drawn at random make their own greedy tokens likelier: -0.003 was seen in bf16.
-    assert isinstance(answer["lift"], float)
-    assert abs(answer["lift"]) < 1
+    assert answer["lift"] > 0, "the adapter's own greedy tokens are likelier under it than under the base model"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
