@@ -5,6 +5,7 @@ A process of its own, so that its memory returns when it ends, CUDA never meets 
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -108,10 +109,11 @@ def _follow(
 
 
 def _measure(pid: int) -> None:
-    """Notes the process's peak memory; the kernel keeps it."""
-    with suppress(OSError, ValueError):
-        status = Path(f"/proc/{pid}/status").read_text()
-        TRAINING_MEMORY.set(1024 * int(status.partition("VmHWM:")[2].split()[0]))
+    """Notes the process's peak memory; the kernel keeps it until the process has ended, and then says nothing of it."""
+    with suppress(OSError):
+        peak = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        if peak:
+            TRAINING_MEMORY.set(1024 * int(peak[1]))
 
 
 def _lines(

@@ -27,6 +27,7 @@ def _run(
     silent_seconds: float = 60.0,
     most_seconds: float = 60.0,
     on_example: Callable[[list[Piece]], None] = lambda _: None,
+    on_log: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Progress], list[str]]:
     """Trains with `program` in the place of the trainer."""
     script = tmp_path / "child.py"
@@ -36,6 +37,11 @@ def _run(
     spec = TrainingSpec("base", default(), (), None, str(output), seed=1, threads=1)
     progress: list[Progress] = []
     log: list[str] = []
+
+    def keep(text: str) -> None:
+        log.append(text)
+        on_log(text)
+
     started = time.monotonic()
     train(
         spec,
@@ -43,7 +49,7 @@ def _run(
         silent_seconds=silent_seconds,
         most_seconds=most_seconds,
         on_progress=progress.append,
-        on_log=log.append,
+        on_log=keep,
         on_example=on_example,
         should_stop=lambda: time.monotonic() - started > stop_after,
         command=[sys.executable, str(script)],
@@ -57,6 +63,17 @@ def test_progress_and_log_lines_reach_the_caller_in_order(tmp_path: Path) -> Non
     progress, log = _run(tmp_path, report + "say(kind='log', text='hello')\nsay(kind='done')")
     assert progress == [Progress(**PROGRESS)]  # type: ignore[arg-type]
     assert log == ["hello"]
+
+
+def test_what_a_child_said_before_it_ended_is_heard_after_it(tmp_path: Path) -> None:
+    def until_it_ended(_: str) -> None:
+        [child] = psutil.Process().children()
+        while child.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+
+    report = f"say(kind='progress', **json.loads('''{json.dumps(PROGRESS)}'''))\n"
+    program = "say(kind='log', text='hello')\n" + report + "say(kind='done')"
+    assert _run(tmp_path, program, on_log=until_it_ended) == ([Progress(**PROGRESS)], ["hello"])  # type: ignore[arg-type]
 
 
 def test_an_example_reaches_the_caller_in_its_pieces(tmp_path: Path) -> None:
