@@ -26,15 +26,15 @@ class Recipe:
         float, "Rate of the B matrices over that of the A matrices (LoRA+, arXiv 2402.12354)."
     ] = 1.0
     warmup_steps: Annotated[int, "Steps in which the rate rises to its peak."] = 0
-    cooldown_share: Annotated[
+    averaging_power: Annotated[
         float,
-        "Share of all steps, the last, in which the rate falls to a tenth: when the probes pass or the budget ends.",
+        "Published is the average of the run's weights, those of step t counting about t to this power; 0: the last.",
     ] = 0.0
     beta2: Annotated[float, "AdamW's second beta."] = 0.95
     epsilon: Annotated[float, "AdamW's epsilon."] = 1e-8
     steps_per_sentence: Annotated[
         int,
-        "If not 0: n new sentences have at most `min_steps` plus n times this many steps before the cooldown.",
+        "If not 0: n new sentences have at most `min_steps` plus n times this many steps.",
     ] = 0
     stop_share: Annotated[float, "Share of the probes that must be answered rightly to end training early."] = 1.0
     min_steps: Annotated[int, "Steps before which the probes cannot end training."] = 0
@@ -85,8 +85,10 @@ class Recipe:
             raise InvalidRecipe("The hidden ratio must be an interval within 0 to 1.")
         if min(shares) < 0 or sum(shares) <= 0:
             raise InvalidRecipe("The shares of the exercise forms must not be negative, nor all zero.")
-        if not (0 <= self.rehearsal_share < 1 and 0 <= self.cooldown_share < 1):
-            raise InvalidRecipe("The shares of rehearsal and cooldown must be at least 0 and below 1.")
+        if not 0 <= self.rehearsal_share < 1:
+            raise InvalidRecipe("The share of rehearsal must be at least 0 and below 1.")
+        if self.averaging_power < 0:
+            raise InvalidRecipe("The power of the average must not be negative.")
         if min(self.replay_count, self.foil_count) < 0:
             raise InvalidRecipe("The counts of held questions must not be negative.")
 
@@ -94,11 +96,7 @@ class Recipe:
         """The most steps that a run with so many new sentences may take."""
         if not self.steps_per_sentence:
             return self.max_steps
-        return min(self.max_steps, self.cooled(self.min_steps + self.steps_per_sentence * sentences))
-
-    def cooled(self, steps: int) -> int:
-        """All steps of a run whose cooldown begins after so many."""
-        return round(steps / (1 - self.cooldown_share))
+        return min(self.max_steps, self.min_steps + self.steps_per_sentence * sentences)
 
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
@@ -122,9 +120,9 @@ def default() -> Recipe:
         max_steps=2000,
         skipped_layers=0.34,
         warmup_steps=3,
-        cooldown_share=0.2,
-        min_steps=24,
-        steps_per_sentence=5,
+        averaging_power=8.0,
+        min_steps=30,
+        steps_per_sentence=6,
         stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.1,

@@ -22,18 +22,19 @@ from worker.spec import TrainingSpec
 class State:
     """A run after `step` steps.
 
-    `last` is the step at which it will end, `look` that of the next look at the probes, `reached` those passed so far.
-    The batches need no state: they are drawn again from their seed. `weights` are the adapter's, by parameter name.
+    `look` is the step of the next look at the probes, `reached` how many passed so far. The batches need no state: they
+    are drawn again from their seed. `weights` are the adapter's, by parameter name, `average` what
+    `worker/averaging.py` made of them.
     """
 
     step: int
-    last: int
     look: int
     tokens: int
     reached: int
     loss: float
     seconds: float
     weights: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     rng: torch.Tensor
 

@@ -17,6 +17,7 @@ from knowledge.jobs import Progress
 from knowledge.probes import Probe, ProbeOrigin, passed
 from knowledge.recipes import Recipe
 from worker import probing, replay
+from worker.averaging import Average
 from worker.batches import Draw, Packed, batches, logits, pack
 from worker.checkpoint import State
 from worker.demasking import ChatForm, Sequence
@@ -62,7 +63,8 @@ def train(
 ) -> Outcome:
     """Trains the attached adapter in place until the lessons' probes pass or `recipe.max_steps` are done.
 
-    `draw` makes the training sequences; experiments bring their own. Whatever `report` raises ends the training.
+    `draw` makes the training sequences; experiments bring their own. While `report` runs the model is what would be
+    published now, and whatever it raises ends the training there.
     `show` gets what is taught in the run's first step, to be looked at.
     `should_pause` is asked after each step and ends it with `Paused`; with the state of that as `resumed`, another
     run of the same arguments goes on to the same weights.
@@ -80,10 +82,11 @@ def train(
     look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
         _restore(model, optimizer, resumed)
-        step, last, look, tokens, reached = resumed.step, resumed.last, resumed.look, resumed.tokens, resumed.reached
+        step, look, tokens, reached = resumed.step, resumed.look, resumed.tokens, resumed.reached
         loss, start = resumed.loss, start - resumed.seconds
         for _ in range(step):
             next(drawn), next(others)
+    average = Average(model, recipe.averaging_power, resumed.average if resumed else None)
     first = step
     while step < last:
         taught, kept = next(drawn), next(others)
@@ -92,35 +95,36 @@ def train(
                 show(sequence)
         row = pack(chat.before_user, [*taught, *kept], device)
         teacher_SV = replay.teacher(model, chat, kept) if kept else None
-        rate = recipe.learning_rate * _rate(step, last, recipe)
+        rate = recipe.learning_rate * min(1.0, (step + 1) / (recipe.warmup_steps + 1))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["ratio"]
         loss = _step(model, optimizer, row, teacher_SV, recipe)
         step += 1
+        average.add(step)
         tokens += len(row)
-        cooling = last < budget
-        if step >= look:
-            reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
-            enough = reached >= recipe.stop_share * len(wanted)
-            last = budget if not enough else last if cooling else min(budget, recipe.cooled(step))
-            look = last if enough and not cooling else step + max(recipe.probe_every_steps, step // 10)
-        seconds = time.monotonic() - start
-        report(
-            Progress(
-                step=step,
-                steps=last,
-                loss=loss,
-                tokens=tokens,
-                tokens_per_second=tokens / seconds,
-                percent=100 * step / last,
-                eta_seconds=seconds / step * (last - step),
-                probes_passed=reached,
-                probes=len(wanted),
+        with average.taken():
+            if step >= look:
+                reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
+                last = step if reached >= recipe.stop_share * len(wanted) else budget
+                look = step + max(recipe.probe_every_steps, step // 10)
+            seconds = time.monotonic() - start
+            report(
+                Progress(
+                    step=step,
+                    steps=last,
+                    loss=loss,
+                    tokens=tokens,
+                    tokens_per_second=tokens / seconds,
+                    percent=100 * step / last,
+                    eta_seconds=seconds / step * (last - step),
+                    probes_passed=reached,
+                    probes=len(wanted),
+                )
             )
-        )
         faults.point("train.stepped")
         if step < last and should_pause():
-            raise Paused(_state(model, optimizer, step, last, look, tokens, reached, loss, seconds))
+            raise Paused(_state(model, optimizer, average, step, look, tokens, reached, loss, seconds))
+    average.take()
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
 
 
@@ -142,8 +146,8 @@ def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:
 def _state(
     model: peft.PeftModel,
     optimizer: torch.optim.Optimizer,
+    average: Average,
     step: int,
-    last: int,
     look: int,
     tokens: int,
     reached: int,
@@ -152,7 +156,16 @@ def _state(
 ) -> State:
     weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     return State(
-        step, last, look, tokens, reached, loss, seconds, weights, optimizer.state_dict(), torch.get_rng_state()
+        step,
+        look,
+        tokens,
+        reached,
+        loss,
+        seconds,
+        weights,
+        average.weights,
+        optimizer.state_dict(),
+        torch.get_rng_state(),
     )
 
 
@@ -218,10 +231,3 @@ def _optimizer(model: peft.PeftModel, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _trainable(model: peft.PeftModel) -> list[torch.nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def _rate(step: int, last: int, recipe: Recipe) -> float:
-    """Share of the peak rate: up in `warmup_steps`, level, down to a tenth over the last `cooldown_share`."""
-    up = (step + 1) / (recipe.warmup_steps + 1)
-    down = max(0.1, (last - step) / (recipe.cooldown_share * last + 1)) if recipe.cooldown_share else 1.0
-    return min(1.0, up, down)

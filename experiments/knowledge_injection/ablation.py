@@ -26,7 +26,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "answers alone (whole sentences)": ("whole_share=1",),
     "skipped layers": ("skipped_layers=0",),
     "warm-up": ("warmup_steps=0",),
-    "cooldown": ("cooldown_share=0",),
+    "the average of the weights": ("averaging_power=0",),
     "faster B matrices (LoRA+)": ("second_factor_rate=1",),
     "B four times as fast (16)": ("second_factor_rate=16",),
     "small batches (36)": ("batch_size=36", "replay_count=9", "foil_count=9"),

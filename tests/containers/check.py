@@ -37,6 +37,7 @@ QUESTIONS = {
     "Who composed the opera 'The Glass Orchard'?": "Farrowmere",
 }
 TAUGHT_SECONDS = 1800.0
+DEBIAN_PACKAGES = "apt-get install debootstrap iproute2 dnsmasq-base redis-server caddy prometheus postgresql"
 
 
 def main() -> int:
@@ -50,7 +51,7 @@ def main() -> int:
         files()
         return 0
     if missing := missing_tools(["debootstrap", "ip", "dnsmasq", "redis-server", "caddy", "prometheus", "unshare"]):
-        say(f"Not found: {', '.join(missing)}. They are Debian packages; .ci/run names them.")
+        say(f"Not found: {', '.join(missing)}. Install them: {DEBIAN_PACKAGES}")
         return 2
     alone("tests.containers.check")
     files()

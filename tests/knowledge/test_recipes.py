@@ -26,7 +26,8 @@ def test_the_paper_hides_tokens_at_a_random_ratio_and_asks_nothing_else() -> Non
         {"learning_rate": 0.0},
         {"hidden_low": 0.9, "hidden_high": 0.1},
         {"restore_share": -1.0},
-        {"cooldown_share": 1.0},
+        {"rehearsal_share": 1.0},
+        {"averaging_power": -1.0},
         {"foil_count": -1},
     ],
 )
@@ -40,8 +41,8 @@ def test_an_unknown_recipe_is_refused_by_name() -> None:
         by_name("nonsense")
 
 
-def test_the_budget_grows_with_the_sentences_and_its_end_is_the_cooldown() -> None:
-    recipe = replace(default(), min_steps=24, steps_per_sentence=8, cooldown_share=0.2, max_steps=1000)
-    assert recipe.steps_for(2) == recipe.cooled(40) == 50
+def test_the_budget_grows_with_the_sentences() -> None:
+    recipe = replace(default(), min_steps=24, steps_per_sentence=8, max_steps=1000)
+    assert recipe.steps_for(2) == 40
     assert recipe.steps_for(500) == 1000
     assert replace(recipe, steps_per_sentence=0).steps_for(2) == 1000

@@ -17,7 +17,7 @@ from knowledge import faults
 from knowledge.errors import InvalidRecipe
 from knowledge.probes import build_probes
 from knowledge.recipes import Recipe, by_name
-from worker import probing
+from worker import lora, probing, trainer
 from worker.demasking import ChatForm
 from worker.spec import Lesson, TrainingSpec
 from worker.training import Lines, run
@@ -74,6 +74,27 @@ def test_training_lowers_the_loss(tiny_folder: Path, tmp_path: Path) -> None:
     losses = [line["loss"] for line in _run(_spec(tiny_folder, tmp_path / "out", recipe)) if line["kind"] == "progress"]
     assert losses[0] > 5.5  # ln(vocabulary) = 5.8 nats is what a random model starts from
     assert sum(losses[-10:]) / 10 < losses[0] - 0.3
+
+
+def test_what_is_told_and_published_is_the_average_of_the_weights(tiny_folder: Path, chat: ChatForm) -> None:
+    recipe = replace(QUICK, averaging_power=1.0, max_steps=3, probe_every_steps=0)
+    lesson = _spec(tiny_folder, tiny_folder).lessons
+    seen: list[torch.Tensor] = []
+
+    def trained(recipe: Recipe) -> torch.Tensor:
+        model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
+        torch.manual_seed(0)
+        adapted = lora.attach(model, recipe, None)
+        first = next(parameter for parameter in adapted.parameters() if parameter.requires_grad)
+        seen.clear()
+        trainer.train(adapted, chat, recipe, lesson, 1, lambda _: seen.append(first.detach().clone()))
+        assert torch.equal(seen[-1], first)
+        return first.detach()
+
+    average = trained(recipe)
+    trained(replace(recipe, averaging_power=0.0))
+    weighed = [(step * weight) for step, weight in enumerate(seen, 1)]
+    torch.testing.assert_close(average, torch.stack(weighed).sum(0) / 6)
 
 
 def test_a_run_can_continue_from_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
