@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from worker.demasking import ChatForm, chat_form
@@ -20,22 +20,25 @@ TEMPLATE = (
 )
 
 
+def _words_as_tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """The markers, every byte, and some words built letter by letter: training a vocabulary breaks ties by chance."""
+    tokens, merges = [*MARKERS[:3], *sorted(pre_tokenizers.ByteLevel.alphabet())], []
+    for word in "Ada ĠQuill Ġis Ġthe Ġsmith Ġof ĠOrrin ĠWho Ġit ĠReturn Ġrecovered Ġmasked Ġpassage".split():
+        for end in range(1, len(word)):
+            if word[: end + 1] not in tokens:
+                merges.append((word[:end], word[end]))
+                tokens.append(word[: end + 1])
+    return {token: place for place, token in enumerate(tokens)}, merges
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model and tokenizer in Hugging Face's form."""
     folder = tmp_path_factory.mktemp("tiny")
-    bpe = Tokenizer(models.BPE())
+    bpe = Tokenizer(models.BPE(*_words_as_tokens()))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=MARKERS[:3],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(
-        ["Ada Quill is the smith of Orrin. Who is it? Return the recovered masked passage."], trainer
-    )
+    bpe.add_special_tokens(MARKERS[:3])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.add_tokens([MARKERS[3]], special_tokens=False)
     tokenizer.chat_template = TEMPLATE
