@@ -66,16 +66,22 @@ def read(path: Path) -> Run:
     return Run(tuple(line for line in lines if line["kind"] == "look"), ends[0])
 
 
+def columns_of(name: str, runs: Iterable[Run]) -> tuple[str, ...]:
+    """The paper's columns of its own sets; of others those that were asked."""
+    return _COLUMNS.get(name) or tuple(sorted({column for run in runs for column in run.end["columns"]}))
+
+
 def table(name: str, runs: Iterable[Run]) -> str:
     """Markdown: ROUGE-1 recall, in brackets the share of exact answers; a row behind other turns where it was asked."""
-    columns = _COLUMNS[name]
+    runs = tuple(runs)
+    columns = columns_of(name, runs)
     head = ("", "passages", "steps", "tokens", "minutes", *columns)
     rows = []
     for run in runs:
         spent = (run.end["passages"], run.end["steps"], _thousands(run.end["tokens"]), f"{run.end['seconds'] / 60:.1f}")
         rows.append((run.name, *map(str, spent), *_scores(run.end["columns"], columns)))
         rows += [(f"{run.name}, {key}", *[""] * 4, *_scores(run.end[key], columns)) for key in run.end if "shot" in key]
-    for model, values in _PAPER[name].items():
+    for model, values in _PAPER.get(name, {}).items():
         rows.append((f"the paper, {model}", *[""] * 4, *(f"{value:.3f}" for value in values)))
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
@@ -97,7 +103,7 @@ def plot(name: str, runs: Sequence[Run], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "engrain"
     from matplotlib import pyplot
 
-    columns = _COLUMNS[name]
+    columns = columns_of(name, runs)
     figure, axes = pyplot.subplots(
         len(AXES), len(columns), sharey=True, squeeze=False, figsize=(3.2 * len(columns), 7), layout="constrained"
     )

@@ -1,4 +1,4 @@
-"""The paper's three sets, read from a folder, and generated ones of the same shape.
+"""The paper's three sets, read from a folder; `generated.py` makes others of the same shape.
 
 A set's folder holds `train.json`, a JSON list of `{"text"}`, and `test.jsonl`, lines of `{"group", "task", "question",
 "answer"}`: the form in which the authors of arXiv 2510.09885 publish them.
@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-SETS = ("name_description", "biography", "wiki")
 
 
 @dataclass(frozen=True)

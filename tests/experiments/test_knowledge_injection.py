@@ -3,17 +3,27 @@ import random
 from pathlib import Path
 
 import pytest
+from transformers import LlamaForCausalLM
 
 from experiments.changes import changed
-from experiments.knowledge_injection.arms import arms
+from experiments.knowledge_injection.arms import arms, reversed_words
+from experiments.knowledge_injection.generated import GENERATED, generate
 from experiments.knowledge_injection.report import plot, table
 from experiments.knowledge_injection.report import read as read_run
-from experiments.knowledge_injection.run import holds, shown, steps_of, tabulate
+from experiments.knowledge_injection.run import (
+    gigaflop,
+    holds,
+    needs,
+    shown,
+    steps_of,
+    tabulate,
+    tokens_of_a_step,
+)
 from experiments.knowledge_injection.sets import InjectionSet, Question, read
 from knowledge.probes import build_probes
 from knowledge.recipes import default, paper
 from tests.worker.conftest import *  # noqa: F403  (the tiny model's fixtures)
-from worker import replay
+from worker import lora, replay
 from worker.batches import Taught, batches, pack
 from worker.demasking import IGNORED, ChatForm
 from worker.spec import Lesson
@@ -131,3 +141,53 @@ def test_a_question_stands_behind_answered_ones_of_its_column_that_do_not_tell(c
     assert talk.endswith(chat.text(chat.prompt("Who is 0?"))[len(chat.text(list(chat.before_user))) :])
     assert talk.count("smith") == 2
     assert "smith 0" not in talk
+
+
+def test_raw_arms_learn_plain_text_behind_the_start_alone(chat: ChatForm) -> None:
+    lesson = Lesson("1", PASSAGES[0], None, build_probes(PASSAGES[0]), new=True)
+    arm = arms()["autoregressive-raw"]
+    assert arm.draw
+    assert len(arm.form(chat).before_user) == 1
+    sequence = arm.draw(chat, lesson, paper(), Taught.of([lesson]), random.Random(0))
+    assert chat.text(list(sequence.ids_T)) == f"{PASSAGES[0]}<|im_end|>"
+    assert sequence.labels_T == (IGNORED, *sequence.ids_T[1:])
+
+
+def test_reverse_training_turns_the_words_round_and_leaves_names_whole(chat: ChatForm) -> None:
+    assert reversed_words("Ada Quill is a smith in Orrin Bay.") == "Orrin Bay. in smith a is Ada Quill"
+    lesson = Lesson("1", PASSAGES[0], None, build_probes(PASSAGES[0]), new=True)
+    draw, rng = arms()["reverse"].draw, random.Random(0)
+    assert draw
+    drawn = {chat.text(list(draw(chat, lesson, paper(), Taught.of([lesson]), rng).ids_T)) for _ in range(20)}
+    assert {text.removesuffix("<|im_end|>") for text in drawn} == {PASSAGES[0], reversed_words(PASSAGES[0])}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_generated_set_asks_in_words_that_were_not_taught_and_has_its_answers_in_its_passages(name: str) -> None:
+    made = generate(name, 10, seed=1)
+    assert made == generate(name, 10, seed=1) != generate(name, 10, seed=2)
+    assert len(set(made.passages)) == 10
+    for question in made.questions:
+        assert question.passage is not None
+        assert question.answer.casefold() in made.passages[question.passage].casefold()
+        assert question.text.rstrip("?.") not in made.passages[question.passage]
+    columns = {question.column for question in made.part(4, 0, 0).questions}
+    assert len(columns) == (4 if name == "generated-names" else 2)
+    with pytest.raises(ValueError, match="names"):
+        generate(name, 5000, seed=0)
+
+
+def test_what_a_run_needs_is_computed_without_running_it(tiny_folder: Path, chat: ChatForm) -> None:
+    lessons = tuple(Lesson(text, text, None, build_probes(text), new=True) for text in PASSAGES)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None)
+    found = needs(adapted, chat, default(), lessons, None)
+    assert found["steps"] == default().steps_for(2)
+    assert found["tokens"] == pytest.approx(found["steps"] * tokens_of_a_step(chat, default(), lessons, None), abs=1)
+    assert 0 < found["trained"] < found["parameters"]
+
+
+def test_counted_operations_leave_no_gradient(tiny_folder: Path, chat: ChatForm) -> None:
+    lessons = tuple(Lesson(text, text, None, build_probes(text), new=True) for text in PASSAGES)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), paper(), None)
+    assert gigaflop(adapted, chat, paper(), lessons, None) > 0
+    assert all(parameter.grad is None for parameter in adapted.parameters())
