@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 import subprocess
 import sys
 from math import exp
@@ -201,3 +202,8 @@ def test_the_page_has_a_section_for_each_experiment_and_says_what_was_not_run(tm
     html = pages.as_html(text, tmp_path)
     assert html.count("<svg") == 2
     assert "<table>" in html
+
+
+def test_the_page_in_the_project_is_that_of_its_results(tmp_path: Path) -> None:
+    results = shutil.copytree(pages.HERE, tmp_path / "experiments", ignore=shutil.ignore_patterns("*.py", "*.pyc"))
+    assert pages.page(results) == (pages.HERE / "REPORT.md").read_text(), "run `python -m experiments report`"
