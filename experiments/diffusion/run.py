@@ -28,7 +28,7 @@ from experiments.diffusion.objective import Example, passage
 from experiments.diffusion.plan import PAPER_STEPS, Shape, memory_gib
 from experiments.diffusion.training import in_batches, train
 from experiments.knowledge_injection import sets
-from experiments.knowledge_injection.generated import GENERATED, open_set
+from experiments.knowledge_injection.options import chosen, of_a_process, of_a_set
 from experiments.knowledge_injection.run import Looks, TimeSpent, peak_gib, tabulate
 from experiments.provenance import stamp
 from knowledge.jobs import Progress
@@ -43,13 +43,9 @@ COUNTED_BATCHES = 20
 def main() -> None:
     """Runs the arm, or says what a run needs."""
     parser = argparse.ArgumentParser(prog="python -m experiments.diffusion.run", description=main.__doc__)
+    of_a_set(parser)
+    of_a_process(parser, look_minutes=15.0)
     parser.add_argument("--denoiser", required=True, help="adapt.py's folder, LLaDA or Dream: a folder or hub name")
-    parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")
-    parser.add_argument("--passages", type=int, default=0, help="teach only the first so many")
-    parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
-    parser.add_argument("--look-questions", type=int, default=40, help="ask at most so many on the way")
-    parser.add_argument("--look-minutes", type=float, default=15.0, help="minutes of training between looks")
-    parser.add_argument("--look-steps", type=int, default=0, help="look every so many steps instead")
     parser.add_argument("--minutes", type=float, default=0.0, help="most minutes of training")
     parser.add_argument("--tokens", type=int, default=0, help="train for about so many tokens")
     parser.add_argument("--batch-size", type=int, default=16)
@@ -63,9 +59,6 @@ def main() -> None:
         metavar=("TOKENS", "STEPS", "BLOCK"),
         help="room of an answer, steps to fill it, tokens of a block: %(default)s",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
-    parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
     parser.add_argument("--trust-remote-code", action="store_true", help="run the code that LLaDA or Dream bring")
     parser.add_argument("--dry-run", action="store_true", help="say what a run needs, and end")
     arguments = parser.parse_args()
@@ -73,8 +66,7 @@ def main() -> None:
         parser.error("--ratio must be above 0 and at most 1.")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    whole, passages = open_set(arguments.data, arguments.passages)
-    data = whole.part(passages, arguments.questions, arguments.seed)
+    _, data = chosen(arguments)
     if arguments.dry_run:
         print(json.dumps(needed(data, arguments)))
     else:

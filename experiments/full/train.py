@@ -28,7 +28,7 @@ from experiments.full.setting import ARMS, STEPS, needs, setting, told, warmed
 from experiments.full.sharing import start, whole
 from experiments.knowledge_injection import sets
 from experiments.knowledge_injection.arms import Arm
-from experiments.knowledge_injection.generated import GENERATED, open_set
+from experiments.knowledge_injection.options import chosen, of_a_set
 from experiments.knowledge_injection.run import STEPS_COUNTED, answers, peak_gib, tabulate
 from experiments.provenance import stamp
 from knowledge.recipes import Recipe
@@ -52,15 +52,11 @@ def main() -> None:
     """Runs one arm."""
     parser = argparse.ArgumentParser(prog="python -m experiments.full.train", description=main.__doc__)
     parser.add_argument("--base", required=True, help="the model: a folder or hub name")
-    parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")
+    of_a_set(parser)
+    parser.add_argument("--look-steps", type=int, default=320, help="steps between looks; 0: none")
     parser.add_argument("--arm", default="masked", choices=ARMS)
     parser.add_argument("--steps", type=int, default=0, help="0: the paper's for the set")
     parser.add_argument("--micro-batch", type=int, default=8, help="exercises that a process computes at once")
-    parser.add_argument("--passages", type=int, default=0, help="teach only the first so many")
-    parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
-    parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")
-    parser.add_argument("--look-steps", type=int, default=320, help="steps between looks; 0: none")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="write the trained model here, fp32")
     parser.add_argument("--dry-run", type=int, default=0, metavar="PROCESSES", help="only say what so many would need")
     parser.add_argument("changes", nargs="*", help="recipe fields to change, as name=value")
@@ -68,8 +64,7 @@ def main() -> None:
     arguments.steps = arguments.steps or STEPS.get(Path(arguments.data).name, 0)
     if not arguments.steps:
         parser.error("the paper has no such set: say how many --steps")
-    whole_set, passages = open_set(arguments.data, arguments.passages)
-    data = whole_set.part(passages, arguments.questions, arguments.seed)
+    _, data = chosen(arguments)
     if arguments.dry_run:
         print(dry_run(data, arguments))
     else:

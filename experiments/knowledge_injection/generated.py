@@ -8,12 +8,10 @@ Passages and questions come from different wordings, so that no question repeats
 
 import random
 from itertools import product
-from pathlib import Path
 
-from experiments.knowledge_injection.sets import InjectionSet, Question, read
+from experiments.knowledge_injection.sets import InjectionSet, Question
 
 GENERATED = ("generated-names", "generated-biography")
-DEFAULT_PASSAGES = 60
 
 _FIRST = """
 Ada Bruno Celia Dario Edda Felix Greta Hugo Ines Jonas Kira Lennart Mara Nils Odile Pavel Quirin Rosa Sven Tilda Ulf
@@ -80,17 +78,6 @@ _FORWARD = {
     "employer": "Which company did {name} work for?",
     "city of work": "Where did {name} work?",
 }
-
-
-def open_set(name: str, passages: int) -> tuple[InjectionSet, int]:
-    """A generated set or a folder's, and how many of its passages to teach (0: all).
-
-    A generated one has twice as many as are taught, so that there are neighbours that are not. Raises like `sets.read`.
-    """
-    if name not in GENERATED:
-        return read(Path(name)), passages
-    taught = passages or DEFAULT_PASSAGES
-    return generate(name, 2 * taught, seed=0), taught
 
 
 def generate(name: str, passages: int, seed: int) -> InjectionSet:

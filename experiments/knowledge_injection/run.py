@@ -27,7 +27,7 @@ from experiments.changes import changed
 from experiments.editing.locality import locality
 from experiments.knowledge_injection import sets
 from experiments.knowledge_injection.arms import Arm, arms
-from experiments.knowledge_injection.generated import GENERATED, open_set
+from experiments.knowledge_injection.options import chosen, of_a_process, of_a_set
 from experiments.paraphrases import texts
 from experiments.provenance import stamp
 from experiments.quick.bench import general_answers
@@ -52,13 +52,9 @@ def main() -> None:
     """Runs one arm."""
     parser = argparse.ArgumentParser(prog="python -m experiments.knowledge_injection.run", description=main.__doc__)
     parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
-    parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")
+    of_a_set(parser)
+    of_a_process(parser, look_minutes=5.0)
     parser.add_argument("--arm", default="ours", choices=sorted(arms()))
-    parser.add_argument("--passages", type=int, default=0, help="teach only so many, spread evenly")
-    parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
-    parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")
-    parser.add_argument("--look-minutes", type=float, default=5.0, help="minutes of training between looks")
-    parser.add_argument("--look-steps", type=int, default=0, help="look every so many steps instead")
     parser.add_argument("--minutes", type=float, default=0.0, help="most minutes of training")
     parser.add_argument("--tokens", type=int, default=0, help="train for about so many tokens, whatever the probes say")
     parser.add_argument("--shots", type=int, default=0, help="ask once more behind so many answered questions")
@@ -66,9 +62,6 @@ def main() -> None:
     parser.add_argument("--locality", action="store_true", help="see what else changed, against the base model")
     parser.add_argument("--paraphrases", type=int, default=0, help="teach so many other wordings of each passage too")
     parser.add_argument("--paraphrased", default="published", choices=texts.KINDS, help="where they come from")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
-    parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
     parser.add_argument("--count", action="store_true", help="count the operations of a step too")
     parser.add_argument("--dry-run", action="store_true", help="say what the run needs, and end")
     parser.add_argument("changes", nargs="*", help="recipe fields to change, as name=value")
@@ -78,13 +71,11 @@ def main() -> None:
     arm = arms()[arguments.arm]
     if arm.recipe and arguments.changes:
         arm = replace(arm, recipe=changed(arm.recipe, arguments.changes))
-    whole, arguments.passages = open_set(arguments.data, arguments.passages)
-    run(arm, whole, arguments)
+    run(arm, *chosen(arguments), arguments)
 
 
-def run(arm: Arm, whole: sets.InjectionSet, arguments: argparse.Namespace) -> None:
-    """Trains, looks on the way, asks everything at the end."""
-    data = whole.part(arguments.passages, arguments.questions, arguments.seed)
+def run(arm: Arm, whole: sets.InjectionSet, data: sets.InjectionSet, arguments: argparse.Namespace) -> None:
+    """Trains on `data`, a part of the whole set, looks on the way, asks everything at the end."""
     model, tokenizer = base_model.load(arguments.base)
     chat = chat_form(tokenizer)
     about: dict[str, Any] = {"arm": arm.name, "set": data.name, "passages": len(data.passages), "seed": arguments.seed}
@@ -138,8 +129,9 @@ def examined(
         right = [good for _, _, good in general_answers(asked, chat)]
         figures["canaries"] = round(sum(right) / len(right), 3)
     if arguments.locality and isinstance(asked, peft.PeftModel):
-        taught = {question.text for question in whole.part(arguments.passages, 0, arguments.seed).questions}
-        others = [question.text for question in whole.questions if question.text not in taught]
+        others = [
+            q.text for q in whole.questions if q.passage is None or whole.passages[q.passage] not in data.passages
+        ]
         figures["locality"] = locality(asked, chat, others, [question.answer for question in data.questions])
     if arguments.answers:
         rows = [

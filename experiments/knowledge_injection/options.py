@@ -1,0 +1,41 @@
+"""The options that every way of teaching a set has, and the set that they name."""
+
+import argparse
+from pathlib import Path
+
+from experiments.knowledge_injection.generated import GENERATED, generate
+from experiments.knowledge_injection.sets import InjectionSet, read
+
+DEFAULT_PASSAGES = 60
+
+
+def of_a_set(parser: argparse.ArgumentParser) -> None:
+    """Adds the set, how much of it, and the seed."""
+    parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")
+    parser.add_argument("--passages", type=int, default=0, help="teach only so many, spread evenly")
+    parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
+    parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def of_a_process(parser: argparse.ArgumentParser, look_minutes: float) -> None:
+    """Adds what a run of one process can be told besides."""
+    parser.add_argument("--look-minutes", type=float, default=look_minutes, help="minutes of training between looks")
+    parser.add_argument("--look-steps", type=int, default=0, help="look every so many steps instead")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
+    parser.add_argument("--answers", type=Path, help="also write every question with its answer here, as JSON lines")
+
+
+def chosen(arguments: argparse.Namespace) -> tuple[InjectionSet, InjectionSet]:
+    """The whole set, and the part of it that is taught and asked.
+
+    A generated one has twice as many passages as are taught, so that there are neighbours that are not. Raises like
+    `sets.read`.
+    """
+    name, passages = arguments.data, arguments.passages
+    if name in GENERATED:
+        passages = passages or DEFAULT_PASSAGES
+        whole = generate(name, 2 * passages, seed=0)
+    else:
+        whole = read(Path(name))
+    return whole, whole.part(passages, arguments.questions, arguments.seed)
