@@ -3,6 +3,7 @@
     python -m experiments.continual.strategies --base FOLDER --strategy continued --batches 4 --facts 3
 
 - `continued`: what a job does: the last adapter goes on, earlier facts are rehearsed.
+- `held`: the last adapter goes on, and is held to what it answers about earlier facts (`holding.py`).
 - `sequential`: the last adapter goes on with the new facts alone.
 - `rebuilt`: an adapter from the base model, of all facts so far.
 - `merged`: an adapter from the base model for each batch alone; asked is the sum of all.
@@ -17,19 +18,23 @@ import random
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import peft
 import torch
 
 from experiments.changes import changed
+from experiments.continual.holding import held_to_last
 from experiments.quick.bench import Invented, general_answers, holds, lessons, read
 from knowledge.recipes import Recipe, by_name
 from worker import base_model, lora, probing, trainer
 from worker.demasking import ChatForm, chat_form
 from worker.spec import Lesson
 
-STRATEGIES = ("continued", "sequential", "rebuilt", "merged")
+STRATEGIES = ("continued", "held", "sequential", "rebuilt", "merged")
+HELD_EACH_STEP = 6
 ANSWER_TOKENS = 40
 ASKED_AT_ONCE = 40
 
@@ -66,15 +71,18 @@ def teach(
 ) -> None:
     """One strategy through all batches; prints a line after each."""
     last: Path | None = None
+    if strategy == "held":
+        recipe = replace(recipe, rehearsal_share=0.0)
     for number in range(1, len(batches) + 1):
         model, tokenizer = base_model.load(arguments.base)
         chat = chat_form(tokenizer)
         earlier = [fact for batch in batches[: number - 1] for fact in batch]
-        start = last if strategy in ("continued", "sequential") else None
+        start = last if strategy in ("continued", "held", "sequential") else None
         adapted = lora.attach(model, recipe, str(start) if start else None)
         began = time.monotonic()
         taught = _lessons(strategy, batches[number - 1], earlier)
-        outcome = trainer.train(adapted, chat, recipe, taught, arguments.seed * 100 + number, lambda _: None)
+        with held_to_last(adapted, taught, HELD_EACH_STEP) if strategy == "held" else nullcontext():
+            outcome = trainer.train(adapted, chat, recipe, taught, arguments.seed * 100 + number, lambda _: None)
         seconds = time.monotonic() - began
         last = folder / f"{strategy}-{number}"
         lora.save(adapted, last, arguments.base)
@@ -97,7 +105,7 @@ def teach(
 
 
 def _lessons(strategy: str, new: list[Invented], earlier: list[Invented]) -> tuple[Lesson, ...]:
-    if strategy == "continued":
+    if strategy in ("continued", "held"):
         return lessons(new) + lessons(earlier, new=False)
     return lessons(earlier + new) if strategy == "rebuilt" else lessons(new)
 

@@ -1,12 +1,24 @@
-"""The retention drill over a service that answers from a table."""
+"""The retention drill over a service that answers from a table; a way of going on."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import torch
+from transformers import LlamaForCausalLM
 
 from command.screen import Screen
 from experiments.continual import drill
 from experiments.continual.drill import RetentionDrill
+from experiments.continual.holding import held_to_last
 from experiments.quick.bench import read
+from knowledge.probes import build_probes
+from knowledge.recipes import default
+from tests.worker.conftest import *  # noqa: F403  (the tiny model's fixtures)
+from worker import lora, replay
 from worker.canaries import CANARIES
+from worker.demasking import IGNORED, ChatForm
+from worker.spec import Lesson
 
 
 class Service:
@@ -114,3 +126,23 @@ def test_general_questions_that_are_lost_are_seen() -> None:
     service = Service()
     service.canaries_lost = 10
     assert any("general questions are left" in words for words in _run(service).violations)
+
+
+def test_earlier_facts_are_held_to_the_weights_that_a_run_began_with(tiny_folder: Path, chat: ChatForm) -> None:
+    recipe = replace(default(), rank=4, rehearsal_share=0.0)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32), recipe, None)
+    texts = {"Ada Quill is the smith of Orrin.": False, "Bo Finch is the tailor of Wend.": True}
+    lessons = tuple(Lesson(text, text, None, build_probes(text), new=new) for text, new in texts.items())
+    with held_to_last(adapted, lessons, 2):
+        sequences = next(replay.held(chat, lessons, recipe, 0))
+        assert len(sequences) == recipe.replay_count + recipe.foil_count + 2
+        told = chat.text([label for label in sequences[-1].labels_T if label != IGNORED])
+        assert told.removesuffix("<|im_end|>").casefold() in "ada quill is the smith of orrin."
+        before = replay.teacher(adapted, chat, sequences)
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter.data)
+        changed = {name: parameter.clone() for name, parameter in adapted.named_parameters()}
+        torch.testing.assert_close(replay.teacher(adapted, chat, sequences), before)
+        assert all(torch.equal(parameter, changed[name]) for name, parameter in adapted.named_parameters())
+    assert len(next(replay.held(chat, lessons, recipe, 0))) == recipe.replay_count + recipe.foil_count
