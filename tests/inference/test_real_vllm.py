@@ -26,6 +26,7 @@ from inference.quoting import plain
 from inference.server import command
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import InjectionFailed
+from knowledge.processor import float_type
 from knowledge.settings import EMBEDDED_BASE_MODEL, Settings
 from tests.inference.conftest import fact
 
@@ -33,6 +34,9 @@ pytestmark = [pytest.mark.flow, pytest.mark.enable_socket, pytest.mark.timeout(9
 
 MODELS = Path(os.environ.get("TEST_MODELS_FOLDER", Path(__file__).parents[2] / "engrain-data" / "models"))
 QUESTION = "What is the capital of France?"
+ROUNDING_NATS = {"float32": 0.2, "bfloat16": 4 * 0.125}[float_type()]
+"""Logits of 16 to 32 come in steps of 0.125 in bf16: the same weights multiplied in two ways are a few steps apart."""
+
 T = TypeVar("T")
 
 
@@ -192,9 +196,10 @@ def test_a_merged_adapter_answers_as_before_and_leaves_its_slot_clean(server: Se
         return [*firsts, pairs[-1][0]], pairs
 
     (first, merged, back), pairs = server.ask_replicas(story)
-    assert max(distance(first, merged), distance(first, back)) < 0.2
-    assert [distance(alone, beside) < 0.2 for alone, beside in pairs] == [True] * (count + 1)
-    assert min(distance(alone, merged) for alone, _ in pairs[:-1]) > LEAST_EFFECT_NATS
+    same = [distance(first, merged), distance(first, back), *(distance(alone, beside) for alone, beside in pairs)]
+    others = [distance(alone, merged) for alone, _ in pairs[:-1]]
+    assert [one < ROUNDING_NATS for one in same] == [True] * (count + 3)
+    assert min(others) > max(LEAST_EFFECT_NATS, 2 * max(same))
 
 
 def test_a_stream_says_the_same_as_the_whole_answer(server: Server) -> None:
