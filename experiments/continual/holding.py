@@ -1,4 +1,4 @@
-"""A way of going on that was tried: earlier facts are held to what the last version answers, not taught again.
+"""A way of going on to compare: earlier facts are held to what the last version answers, not taught again.
 
 Their exercises stand beside the general questions that every step holds to the base model (`worker/replay.py`), and the
 weights that the run began with say how they are to be answered (learning without forgetting, arXiv 1606.09282): the

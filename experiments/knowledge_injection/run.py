@@ -148,7 +148,7 @@ def reworded(
     count, kind, seed = arguments.paraphrases, arguments.paraphrased, arguments.seed
     if kind == "published":
         found = [wordings[:count] for wordings in texts.published(Path(arguments.data), passages)]
-        if fewest := min(map(len, found)) < count:
+        if (fewest := min(map(len, found))) < count:
             raise ValueError(f"A passage has {fewest} published paraphrases, not {count}.")
         return found
     if kind == "model":

@@ -1,3 +1,4 @@
+import argparse
 import json
 import random
 import shutil
@@ -16,6 +17,7 @@ from experiments.dynamics import run as dynamics
 from experiments.dynamics.fit import costs, curves, fit, fits, plot
 from experiments.editing import run as editing
 from experiments.editing.locality import locality
+from experiments.knowledge_injection.run import reworded
 from experiments.learning_rate import run as learning_rate
 from experiments.mask_ratio import run as mask_ratio
 from experiments.paraphrases import run as paraphrases
@@ -151,6 +153,14 @@ def test_published_wordings_go_to_the_passage_they_are_nearest_to(tmp_path: Path
     rows = [ADA, "The smith of Orrin? Ada Quill.", "Bo Finch: the tailor of Wend."]
     (tmp_path / "train_paraphrases.json").write_text(json.dumps([{"text": text} for text in rows]))
     assert texts.published(tmp_path, [ADA, BO]) == [[rows[1]], [rows[2]]]
+
+
+def test_too_few_published_wordings_are_counted_out(tiny_folder: Path, tmp_path: Path, chat: ChatForm) -> None:
+    (tmp_path / "train_paraphrases.json").write_text(json.dumps([{"text": "The smith of Orrin? Ada Quill."}]))
+    model = LlamaForCausalLM.from_pretrained(tiny_folder)
+    asked = argparse.Namespace(paraphrases=2, paraphrased="published", seed=0, data=str(tmp_path))
+    with pytest.raises(ValueError, match="has 1 published paraphrases, not 2"):
+        reworded(model, chat, (ADA,), asked)
 
 
 def test_exercises_are_drawn_from_every_wording(chat: ChatForm) -> None:
