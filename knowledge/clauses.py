@@ -77,6 +77,11 @@ PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
 
 _PASSIVE = r"\w+ed|made|built|held|sold|led|run|won|found|kept"
 
+_LED_UP_TO = re.compile(
+    rf"(?:best |well |widely )?(?:known|{_PASSIVE})\s(?:\S+\s){{0,5}}?(?:being|as)\s+(?=\S)", re.IGNORECASE
+)
+"""What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
+
 _COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
 
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
@@ -100,12 +105,12 @@ class Clause:
     @property
     def core(self) -> str:
         """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
-        words = self.complement.split()
-        if re.fullmatch(_PASSIVE, words[0].lower()):
-            words = words[1:]
-        while words and words[0].lower() in _PREPOSITIONS:
-            words = words[1:]
-        return " ".join(words) or self.complement
+        return _core(self.complement)
+
+    @property
+    def description(self) -> str:
+        """What a leading participle says of the subject: "Known for being the smith, Ada …" → "the smith"; or empty."""
+        return _core(self.opening) if re.match(rf"{PARTICIPLE}\s", self.opening) else ""
 
     @property
     def copula(self) -> bool:
@@ -118,6 +123,17 @@ class Clause:
         """Whether the subject cannot be understood without an earlier sentence."""
         words = self.subject.lower().split()
         return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in _PRONOUNS)
+
+
+def _core(phrase: str) -> str:
+    if led := _LED_UP_TO.match(phrase):
+        return phrase[led.end() :]
+    words = phrase.split()
+    if re.fullmatch(rf"{PARTICIPLE}|{_PASSIVE}", words[0]):
+        words = words[1:]
+    while words and words[0].lower() in _PREPOSITIONS:
+        words = words[1:]
+    return " ".join(words) or phrase
 
 
 def sentences(text: str) -> list[str]:

@@ -22,6 +22,21 @@ PASS_BAR = 0.8
 MAX_PROBED_SENTENCES = 4
 _ANSWER_WORDS = 16
 _STOP_WORDS = frozenset({"a", "of", "the", "and", "is", "are", "be", "to", "new", "on", "in", "at", "an", "for"})
+_OF_STATEMENTS = (
+    "I heard that {0} {1} something. What is it?",
+    "They told me that {0} {1} … and I forgot the rest. How does it go on?",
+    "A friend of mine says that {0} {1} … – what was it again?",
+)
+_OF_SUBJECTS = (
+    "I keep reading of {0}. Why?",
+    "Somebody mentioned {0} yesterday. What is there to know?",
+    "Remind me what one should know about {0}.",
+)
+_OF_THE_REST = (
+    "Somebody or something {0}. Which one is meant?",
+    "I forgot the name of the one that {0}. Can you help me?",
+    "Of which one is it told that it {0}?",
+)
 Item = TypeVar("Item")
 
 
@@ -66,11 +81,25 @@ def build_probes(text: str, title: str | None = None) -> tuple[Probe, ...]:
     words. Of a long passage, `MAX_PROBED_SENTENCES` sentences are probed, spread evenly, each with its topic
     (`standalone`); sentences that open with a pronoun all the same are asked about only when there is no other.
     """
-    parsed = [(piece, clause(piece)) for piece in standalone(text, title)]
-    whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
     probes: list[Probe] = []
-    for piece, found in _spread(whole, MAX_PROBED_SENTENCES):
+    for piece, found in _probed(text, title):
         probes += _clause_probes(found) if found and not found.pronoun else _cloze_probes(piece, title)
+    return tuple(dict.fromkeys(probes))
+
+
+def in_other_words(text: str, title: str | None = None) -> tuple[Probe, ...]:
+    """The statements that `build_probes` asks about, once more and differently; none where nothing parses.
+
+    A fact passes in the wording nearest to its exercises long before it is known in any: a run that ended there would
+    leave answers that hang on the wording.
+    """
+    probes: list[Probe] = []
+    for place, (_, found) in enumerate(_probed(text, title), len(text)):
+        if found and not found.pronoun:
+            forms = _OF_SUBJECTS if _leads(found) else _OF_STATEMENTS
+            what = forms[place % len(forms)].format(lower_article(found.subject), found.verb)
+            who = _OF_THE_REST[place % len(_OF_THE_REST)].format(found.predicate)
+            probes += _both_ways(found, what, who)
     return tuple(dict.fromkeys(probes))
 
 
@@ -113,14 +142,42 @@ def same_question(question: str) -> str:
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", question).casefold()))
 
 
+def _probed(text: str, title: str | None) -> list[tuple[str, Clause | None]]:
+    """The sentences to ask about, with what they say where they parse."""
+    parsed = [(piece, clause(piece)) for piece in standalone(text, title)]
+    whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
+    return _spread(whole, MAX_PROBED_SENTENCES)
+
+
+def _leads(found: Clause) -> bool:
+    """Whether a description stands before the subject that says more than what follows it.
+
+    "Known for being the smith of Wend, Ada lives in peace": many may live in peace, so it is the smith that counts.
+    """
+    return len(found.description.split()) > len(found.complement.split())
+
+
+def _told(found: Clause) -> str:
+    return found.description if _leads(found) else found.core
+
+
 def _clause_probes(found: Clause) -> list[Probe]:
-    subject = lower_article(found.subject)
-    backward = Probe(f"Who or what {found.predicate}?", found.subject, Direction.BACKWARD, ProbeOrigin.PASSAGE)
-    if found.copula:
-        question, answer = f"Who or what {found.verb} {subject}?", found.complement
+    if _leads(found):
+        what = f'What comes before "{found.subject} {found.verb} {found.complement}"?'
+    elif found.copula:
+        what = f"Who or what {found.verb} {lower_article(found.subject)}?"
     else:
-        question, answer = f'How does this continue: "{found.subject} {found.verb} …"?', found.core
-    return [Probe(question, _clip(answer), Direction.FORWARD, ProbeOrigin.PASSAGE), backward]
+        what = f'How does this continue: "{found.subject} {found.verb} …"?'
+    return _both_ways(found, what, f"Who or what {found.predicate}?")
+
+
+def _both_ways(found: Clause, what: str, who: str) -> list[Probe]:
+    """`what` asks for what is said of the subject, `who` for the subject: the passage's order says which is forward."""
+    there, back = (Direction.BACKWARD, Direction.FORWARD) if _leads(found) else tuple(Direction)
+    return [
+        Probe(what, _clip(_told(found)), there, ProbeOrigin.PASSAGE),
+        Probe(who, found.subject, back, ProbeOrigin.PASSAGE),
+    ]
 
 
 def _cloze_probes(piece: str, title: str | None) -> list[Probe]:

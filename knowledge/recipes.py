@@ -34,7 +34,7 @@ class Recipe:
     epsilon: Annotated[float, "AdamW's epsilon."] = 1e-8
     steps_per_sentence: Annotated[
         int,
-        "If not 0: n new sentences have at most `min_steps` plus n times this many steps.",
+        "If not 0: n new sentences have at most the least steps plus n times this many.",
     ] = 0
     stop_share: Annotated[float, "Share of the probes that must be answered rightly to end training early."] = 1.0
     min_steps: Annotated[int, "Steps before which the probes cannot end training."] = 0
@@ -67,6 +67,10 @@ class Recipe:
     rehearsal_share: Annotated[
         float, "Share of a batch that are facts of earlier versions, when there are six or more."
     ] = 0.5
+    rehearsal_steps: Annotated[
+        float, "Steps that each rehearsed sentence adds to `min_steps`, so that every one has its share of a run."
+    ] = 0.0
+    most_rehearsed: Annotated[int, "From so many rehearsed sentences on, more of them add no step."] = 60
     rounds: Annotated[
         int, "How often a job may train: once, then what it missed, then everything from the base model."
     ] = 3
@@ -89,14 +93,20 @@ class Recipe:
             raise InvalidRecipe("The share of rehearsal must be at least 0 and below 1.")
         if self.averaging_power < 0:
             raise InvalidRecipe("The power of the average must not be negative.")
+        if min(self.rehearsal_steps, self.most_rehearsed) < 0:
+            raise InvalidRecipe("The steps of rehearsal must not be negative.")
         if min(self.replay_count, self.foil_count) < 0:
             raise InvalidRecipe("The counts of held questions must not be negative.")
 
-    def steps_for(self, sentences: int) -> int:
-        """The most steps that a run with so many new sentences may take."""
+    def least_steps(self, rehearsed: int = 0) -> int:
+        """Steps before which the probes cannot end a run that rehearses so many earlier sentences."""
+        return self.min_steps + round(self.rehearsal_steps * min(rehearsed, self.most_rehearsed))
+
+    def steps_for(self, sentences: int, rehearsed: int = 0) -> int:
+        """The most steps that a run with so many new sentences, and so many rehearsed ones, may take."""
         if not self.steps_per_sentence:
             return self.max_steps
-        return min(self.max_steps, self.min_steps + self.steps_per_sentence * sentences)
+        return min(self.max_steps, self.least_steps(rehearsed) + self.steps_per_sentence * sentences)
 
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""

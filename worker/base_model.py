@@ -108,6 +108,9 @@ def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     model = model.to(device)  # type: ignore[arg-type]  # a wrapper hides its signature
     if model._supports_attention_backend:
         model.set_attn_implementation(attention.NAME)
+    # The last place of each prompt is a view with gaps, for which torch multiplies a copy of the vocabulary's weights
+    # by each row of a batch: 40 prompts took 15 s and 2 GiB where 1.4 s are enough.
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(name)
 
 

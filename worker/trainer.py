@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from knowledge import faults
 from knowledge.jobs import Progress
-from knowledge.probes import Probe, ProbeOrigin, passed
+from knowledge.probes import Probe, ProbeOrigin, in_other_words, passed
 from knowledge.recipes import Recipe
 from worker import probing, replay
 from worker.averaging import Average
@@ -78,8 +78,9 @@ def train(
     wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
     loss = float("nan")
-    last = budget = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons if lesson.new))
-    look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
+    new, rehearsed = (sum(len(lesson.sentences) for lesson in lessons if lesson.new is each) for each in (True, False))
+    last = budget = recipe.steps_for(new, rehearsed)
+    look = recipe.least_steps(rehearsed) if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
         _restore(model, optimizer, resumed)
         step, look, tokens, reached = resumed.step, resumed.look, resumed.tokens, resumed.reached
@@ -129,13 +130,13 @@ def train(
 
 
 def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:
-    """The probes that must pass: those of new facts, and those of rehearsed ones, of many a sample."""
+    """What must be answered: new facts' probes and the same in other words, and of rehearsed ones a sample of these."""
     new, earlier = (
         [
             probe
             for lesson in lessons
             if lesson.new is is_new
-            for probe in lesson.probes
+            for probe in (*lesson.probes, *in_other_words(lesson.text, lesson.title))
             if probe.origin is ProbeOrigin.PASSAGE
         ]
         for is_new in (True, False)

@@ -36,6 +36,10 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 }
 
 
+SHOTS = 2
+"""Everything is asked once more behind so many answered questions."""
+
+
 def main() -> None:
     """Runs every ablation in a process of its own, one after the other."""
     parser = argparse.ArgumentParser(
@@ -67,6 +71,7 @@ def run(arguments: argparse.Namespace, changes: Iterable[str]) -> dict[str, Any]
         "threads": arguments.threads,
         "seed": arguments.seed,
         "look-minutes": 1e6,
+        "shots": SHOTS,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "experiments.knowledge_injection.run", *words, "--canaries", *changes]
@@ -75,12 +80,13 @@ def run(arguments: argparse.Namespace, changes: Iterable[str]) -> dict[str, Any]
 
 
 def table(ends: dict[str, dict[str, Any]]) -> str:
-    """Markdown: ROUGE-1 recall by column, its mean, and the share of canaries that are right."""
+    """Markdown: ROUGE-1 recall by column, its mean, the mean behind other turns, the share of canaries right."""
+    shots = f"{SHOTS}-shot"
     columns = sorted(ends["nothing"]["columns"])
-    rows = [("without", "steps", "seconds", *columns, "mean", "canaries"), ("---",) * (len(columns) + 5)]
+    rows = [("without", "steps", "seconds", *columns, "mean", shots, "canaries"), ("---",) * (len(columns) + 6)]
     for name, end in ends.items():
-        scores = [end["columns"][column]["rouge1"] for column in columns]
-        figures = [*scores, sum(scores) / len(scores), end["canaries"]]
+        scores, behind = ([end[key][column]["rouge1"] for column in columns] for key in ("columns", shots))
+        figures = [*scores, sum(scores) / len(scores), sum(behind) / len(behind), end["canaries"]]
         rows.append((name, str(end["steps"]), f"{end['seconds']:.0f}", *(f"{figure:.3f}" for figure in figures)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -23,6 +23,36 @@ def test_what_follows_a_participle_is_the_statement() -> None:
     assert (found.subject, found.verb, found.complement) == ("Ada Quill", "lives", "in Paris")
 
 
+@pytest.mark.parametrize(
+    ("opening", "description"),
+    [
+        ("Known far and wide for being the smith of Orrin", "the smith of Orrin"),
+        ("Regarded as the best cook of Wend", "the best cook of Wend"),
+        ("Born in Wend", "Wend"),
+        ("In 1931", ""),
+    ],
+)
+def test_a_leading_participle_describes_the_subject(opening: str, description: str) -> None:
+    found = clause(f"{opening}, Ada Quill moved to Paris.")
+    assert found is not None
+    assert found.description == description
+
+
+@pytest.mark.parametrize(
+    ("text", "core"),
+    [
+        ("The lamp is made by Lume Ltd.", "Lume Ltd"),
+        ("Ada Quill is widely known as the smith of Orrin.", "the smith of Orrin"),
+        ("Ada Quill, known far and wide for being the smith of Orrin.", "the smith of Orrin"),
+        ("Ada Quill is the smith of Orrin.", "the smith of Orrin"),
+    ],
+)
+def test_the_core_of_a_complement_is_what_it_says(text: str, core: str) -> None:
+    found = clause(text)
+    assert found is not None
+    assert found.core == core
+
+
 def test_a_sentence_stands_alone_with_the_name_for_he_and_she() -> None:
     assert standalone("Ada Quill was born in Wend. She works at Lume Ltd. Her degree is from Orrin.") == (
         "Ada Quill was born in Wend.",

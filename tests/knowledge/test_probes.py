@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge.clauses import clause
-from knowledge.probes import Direction, build_probes, passed, same_question, score
+from knowledge.probes import Direction, build_probes, in_other_words, passed, same_question, score
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,37 @@ def test_a_statement_is_asked_both_ways() -> None:
     assert (backward.direction, backward.answer) == (Direction.BACKWARD, "Ada Quill")
     assert "Ada" not in backward.question
     assert "smith" not in forward.question
+
+
+def test_an_opening_that_says_more_than_the_rest_is_what_is_asked_for() -> None:
+    """Thirty passages may end in the same few words; what tells them apart stands in front."""
+    backward, forward = build_probes("Known far and wide for being the first smith of Orrin, Ada Quill now lives well.")
+    assert (forward.direction, forward.answer) == (Direction.FORWARD, "Ada Quill")
+    assert (backward.direction, backward.answer) == (Direction.BACKWARD, "the first smith of Orrin")
+    assert "Ada" not in forward.question
+    assert "smith" not in backward.question
+    assert build_probes("Founded in 1931, Lume Ltd makes lamps for the mines of Wend.")[0].answer.startswith("lamps")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ada Quill is the smith of Orrin.",
+        "The Quellin bridge opened in 1931.",
+        "Known far and wide for being the first smith of Orrin, Ada Quill now lives well.",
+        "Ada Quill was born in Wend. She works at Lume Ltd. Her degree is from Orrin.",
+    ],
+)
+def test_other_words_ask_the_same_of_the_same(text: str) -> None:
+    probes, others = build_probes(text), in_other_words(text)
+    assert [(probe.answer, probe.direction) for probe in others] == [
+        (probe.answer, probe.direction) for probe in probes
+    ]
+    assert not {same_question(probe.question) for probe in others} & {same_question(probe.question) for probe in probes}
+
+
+def test_what_does_not_parse_has_no_other_words() -> None:
+    assert in_other_words("Bring umbrellas!") == ()
 
 
 @given(st.text(min_size=1, max_size=400).filter(lambda text: any(c.isalnum() for c in text)))

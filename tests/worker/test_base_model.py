@@ -6,8 +6,9 @@ import pytest
 
 from knowledge.errors import InvalidRecipe, InvalidSettings
 from knowledge.settings import Settings
-from worker import base_model
+from worker import base_model, probing
 from worker.base_model import CHECKED, check, check_once, prepare
+from worker.demasking import chat_form
 
 
 def _settings(tmp_path: Path, base: Path | str) -> Settings:
@@ -80,3 +81,13 @@ def test_a_folder_is_checked_before_there_is_a_data_folder(tiny_folder: Path, tm
     settings = _settings(tmp_path / "data" / "not yet", tiny_folder)
     check_once(settings, 8)
     assert (tmp_path / "data" / "not yet" / "models" / CHECKED).is_file()
+
+
+def test_the_output_layer_multiplies_whole_pieces_of_memory(tiny_folder: Path) -> None:
+    """One place of each of several prompts has gaps, and torch then copies the vocabulary's weights for each."""
+    model, tokenizer = base_model.load(str(tiny_folder))
+    seen: list[bool] = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
+    probing.answers(model, chat_form(tokenizer), ["Who is it?", "What is it?"], max_tokens=2)
+    assert seen
+    assert all(seen)

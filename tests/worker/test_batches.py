@@ -9,6 +9,7 @@ from transformers import LlamaForCausalLM
 
 from knowledge.probes import build_probes, same_question
 from knowledge.recipes import Recipe, by_name
+from worker.attention import plain_products
 from worker.batches import batches, logits, pack
 from worker.demasking import IGNORED, ChatForm, Sequence, said
 from worker.spec import Lesson
@@ -53,6 +54,16 @@ def test_gradients_through_the_packed_attention_are_those_of_the_whole_row(tiny_
         cross_entropy(logits(model, row), row.labels_S).backward()
         gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-3)
+
+
+def test_attention_in_plain_products_is_attention() -> None:
+    """In the shapes of a packed row: heads of one key head stand one below the other, padded places see nothing."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(4, 2, 18, 8), torch.randn(4, 2, 9, 8), torch.randn(4, 2, 9, 8)
+    bias = torch.zeros(4, 1, 18, 9).masked_fill(torch.rand(4, 1, 18, 9) > 0.5, float("-inf"))
+    bias[..., 0] = 0
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    torch.testing.assert_close(plain_products(query, key, value, attn_mask=bias, scale=None), expected)
 
 
 def test_labels_are_what_comes_next(chat: ChatForm) -> None:
