@@ -272,8 +272,8 @@ def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole
         cues.setdefault(_other_side(sentence, found, cue, rarity), []).append(cue)
     wanted = rng.choice(list(cues))
     cue = rng.choice(cues[wanted])
-    if rng.random() < OTHER_ANSWER_SHARE:
-        wanted = rng.choice(_apart(sentence, cue) or (wanted,))
+    if rng.random() < OTHER_ANSWER_SHARE and (apart := _apart(sentence, cue)):
+        wanted = rarity.one_of(sentence, apart, rng)
     frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
     shown = sentence[slice(*cue)]
     question = rng.choice(frames).format(rng.choice((lower_article(shown), bare(shown))))
@@ -290,7 +290,8 @@ def _other_side(sentence: str, found: Clause | None, cue: Span, rarity: Rarity) 
     if not apart:
         return None
     if found is not None:
-        sides = [_place(sentence, part) for part in (found.subject, found.complement, found.opening) if part]
+        parts = (found.subject, found.complement, found.description, found.opening)
+        sides = [_place(sentence, part) for part in parts if part]
     else:
         sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]
     sides = [side for side in sides if side in apart] or [max(apart, key=lambda span: span[1] - span[0])]

@@ -70,9 +70,12 @@ class Rarity:
         return max(1, self._passages[piece.casefold()])
 
     def answer(self, sentence: str, rng: random.Random) -> Span:
-        """A piece to ask for: one that n passages hold is drawn 1/n times as often."""
-        found = spans(sentence)
-        return rng.choices(found, [1 / self.of(sentence[slice(*span)]) for span in found])[0]
+        """A piece to ask for, any of the sentence's."""
+        return self.one_of(sentence, spans(sentence), rng)
+
+    def one_of(self, sentence: str, pieces: Sequence[Span], rng: random.Random) -> Span:
+        """One of the pieces: one that n passages hold is drawn 1/n times as often."""
+        return rng.choices(pieces, [1 / self.of(sentence[slice(*span)]) for span in pieces])[0]
 
     def rarest(self, sentence: str) -> list[Span]:
         """Pieces to ask about: those that fewest passages hold."""
@@ -101,7 +104,8 @@ def spans(sentence: str) -> tuple[Span, ...]:
     if parsed and ", " in parsed.opening:  # a description that goes on behind a comma is one piece all the same
         start, end = sentence.find(parsed.opening), sentence.find(parsed.opening) + len(parsed.opening)
         article = re.search(_ARTICLE, parsed.opening)
-        found |= {(start, end), (start + (article.start() if article else 0), end)}
+        begins = {start, start + (article.start() if article else 0)}
+        found = {span for span in found if span[0] not in begins or span[1] >= end} | {(one, end) for one in begins}
     trimmed = {_trim(sentence, span) for span in found or _halves(sentence)}
     telling = {span for span in trimmed if not FUNCTION_WORDS.issuperset(sentence[slice(*span)].lower().split())}
     whole = _trim(sentence, (0, len(sentence)))

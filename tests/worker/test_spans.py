@@ -23,7 +23,7 @@ def pieces(sentence: str) -> set[str]:
         ),
         (
             "Known for being the pilot of a balloon, the Heron, Ada Quill lives in Wend.",
-            {"Ada Quill", "the pilot of a balloon", "the pilot of a balloon, the Heron"},
+            {"Ada Quill", "the Heron", "the pilot of a balloon, the Heron"},
         ),
     ],
 )
@@ -35,6 +35,7 @@ def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[
     ("sentence", "unwanted"),
     [
         ("Known for her maps, Ada Quill lives in Wend.", "Known"),
+        ("Known for being the pilot of a balloon, the Heron, Ada Quill lives in Wend.", "the pilot of a balloon"),
         ("It opens on 4 May 1961.", "It"),
         ("Founded in 1987 by Bo Finch, Wend Ltd makes umbrellas.", "1987 by"),
         ("The Corvo 3 electric kettle costs 49 euros.", "3 electric"),
