@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import sweep
+from experiments import claims, sweep
 from experiments.dynamics import fit
 from experiments.knowledge_injection import report as injection
 from experiments.math_sft import report as problems
@@ -47,9 +47,9 @@ def main() -> None:
 def page(folder: Path) -> str:
     """The report of the results below `folder`, whose plots it writes beside them."""
     parts = ["# What was measured\n\nWritten by `python -m experiments report` from `*/results/*.jsonl`.\n"]
-    for name, title in TITLES.items():
-        lines = read(folder / name)
-        parts.append(f"## {title}\n\n{section(name, lines, folder / name)}")
+    results = {name: read(folder / name) for name in TITLES}
+    parts.append(f"## The paper's claims\n\n{claims.table(results)}")
+    parts += [f"## {title}\n\n{section(name, results[name], folder / name)}" for name, title in TITLES.items()]
     return "\n".join(parts)
 
 

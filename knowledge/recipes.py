@@ -37,7 +37,10 @@ class Recipe:
         "If not 0: n new sentences have at most the least steps plus n times this many.",
     ] = 0
     stop_share: Annotated[float, "Share of the probes that must be answered rightly to end training early."] = 1.0
-    min_steps: Annotated[int, "Steps before which the probes cannot end training."] = 0
+    min_steps: Annotated[int, "Steps before which the probes are not asked."] = 0
+    settle_share: Annotated[
+        float, "Steps that follow when the probes pass, as a share of those done: other wordings pass later."
+    ] = 0.0
     weight_decay: Annotated[float, "AdamW's weight decay."] = 0.0
     clip: Annotated[float, "Longest gradient; a longer one is shortened to this norm."] = 1.0
     hidden_low: Annotated[
@@ -93,13 +96,13 @@ class Recipe:
             raise InvalidRecipe("The share of rehearsal must be at least 0 and below 1.")
         if self.averaging_power < 0:
             raise InvalidRecipe("The power of the average must not be negative.")
-        if min(self.rehearsal_steps, self.most_rehearsed) < 0:
-            raise InvalidRecipe("The steps of rehearsal must not be negative.")
+        if min(self.rehearsal_steps, self.most_rehearsed, self.settle_share) < 0:
+            raise InvalidRecipe("The steps of rehearsal and of settling must not be negative.")
         if min(self.replay_count, self.foil_count) < 0:
             raise InvalidRecipe("The counts of held questions must not be negative.")
 
     def least_steps(self, rehearsed: int = 0) -> int:
-        """Steps before which the probes cannot end a run that rehearses so many earlier sentences."""
+        """Steps before which the probes are not asked in a run that rehearses so many earlier sentences."""
         return self.min_steps + round(self.rehearsal_steps * min(rehearsed, self.most_rehearsed))
 
     def steps_for(self, sentences: int, rehearsed: int = 0) -> int:
@@ -131,8 +134,9 @@ def default() -> Recipe:
         skipped_layers=0.34,
         warmup_steps=3,
         averaging_power=8.0,
-        min_steps=30,
-        steps_per_sentence=6,
+        min_steps=24,
+        settle_share=0.5,
+        steps_per_sentence=7,
         stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.1,

@@ -22,12 +22,14 @@ from worker.spec import TrainingSpec
 class State:
     """A run after `step` steps.
 
-    `look` is the step of the next look at the probes, `reached` how many passed so far. The batches need no state: they
+    `last` is the step that ends it as things stand, `look` that of the next look at the probes, `reached` how many
+    passed so far. The batches need no state: they
     are drawn again from their seed. `weights` are the adapter's, by parameter name, `average` what
     `worker/averaging.py` made of them.
     """
 
     step: int
+    last: int
     look: int
     tokens: int
     reached: int

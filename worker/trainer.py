@@ -61,7 +61,7 @@ def train(
     resumed: State | None = None,
     should_pause: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Trains the attached adapter in place until the lessons' probes pass or `recipe.max_steps` are done.
+    """Trains the attached adapter in place until the lessons' probes passed a while ago, or the budget is spent.
 
     `draw` makes the training sequences; experiments bring their own. While `report` runs the model is what would be
     published now, and whatever it raises ends the training there.
@@ -83,7 +83,8 @@ def train(
     look = recipe.least_steps(rehearsed) if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
         _restore(model, optimizer, resumed)
-        step, look, tokens, reached = resumed.step, resumed.look, resumed.tokens, resumed.reached
+        step, last, look = resumed.step, resumed.last, resumed.look
+        tokens, reached = resumed.tokens, resumed.reached
         loss, start = resumed.loss, start - resumed.seconds
         for _ in range(step):
             next(drawn), next(others)
@@ -106,8 +107,9 @@ def train(
         with average.taken():
             if step >= look:
                 reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
-                last = step if reached >= recipe.stop_share * len(wanted) else budget
                 look = step + max(recipe.probe_every_steps, step // 10)
+                if reached >= recipe.stop_share * len(wanted):
+                    last, look = min(budget, step + round(recipe.settle_share * step)), budget + 1
             seconds = time.monotonic() - start
             report(
                 Progress(
@@ -124,7 +126,7 @@ def train(
             )
         faults.point("train.stepped")
         if step < last and should_pause():
-            raise Paused(_state(model, optimizer, average, step, look, tokens, reached, loss, seconds))
+            raise Paused(_state(model, optimizer, average, step, last, look, tokens, reached, loss, seconds))
     average.take()
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
 
@@ -149,6 +151,7 @@ def _state(
     optimizer: torch.optim.Optimizer,
     average: Average,
     step: int,
+    last: int,
     look: int,
     tokens: int,
     reached: int,
@@ -158,6 +161,7 @@ def _state(
     weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     return State(
         step,
+        last,
         look,
         tokens,
         reached,

@@ -81,6 +81,17 @@ def test_a_run_stopped_at_any_step_ends_with_the_weights_of_one_that_was_not(
     assert again == whole
 
 
+def test_a_run_stopped_after_its_probes_passed_does_not_ask_them_again(tiny_folder: Path, tmp_path: Path) -> None:
+    settling = replace(RECIPE, min_steps=4, stop_share=0.0, settle_share=1.0)
+    whole, _ = _finish(_spec(tiny_folder, tmp_path / "whole", settling, job="job_2"))
+    spec = _spec(tiny_folder, tmp_path / "stopped", settling)
+    _stop(spec, 6)
+    state = checkpoint.load(spec)
+    assert state is not None
+    assert (state.step, state.last) == (6, 8)
+    assert _finish(spec)[0] == whole
+
+
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(tiny_folder: Path, tmp_path: Path) -> None:
     spec = _spec(tiny_folder, tmp_path / "out")
     _stop(spec, 3)

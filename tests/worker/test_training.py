@@ -116,6 +116,16 @@ def test_the_probes_of_rehearsed_facts_must_pass_too(tiny_folder: Path, tmp_path
     assert asked == {sum(len((*lesson.probes, *in_other_words(lesson.text))) for lesson in lessons)}
 
 
+@pytest.mark.parametrize(("settle", "steps"), [(0.0, 4), (0.5, 6), (9.0, 11)])
+def test_a_run_goes_on_for_a_while_after_its_probes_passed(
+    tiny_folder: Path, tmp_path: Path, settle: float, steps: int
+) -> None:
+    spec = _spec(tiny_folder, tmp_path / "out")
+    recipe = replace(spec.recipe, max_steps=12, min_steps=4, probe_every_steps=1, stop_share=0.0, settle_share=settle)
+    lines = _run(replace(spec, recipe=recipe))
+    assert [line["step"] for line in lines if line["kind"] == "progress"][-1] == steps
+
+
 def test_nothing_to_learn_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRecipe, match="nothing to learn"):
         _run(_spec(tiny_folder, tmp_path / "out", text="  "))
