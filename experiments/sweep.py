@@ -15,13 +15,19 @@ from typing import Any
 
 RUN = "experiments.knowledge_injection.run"
 Options = tuple[str, ...]
-BATCH: Options = ("batch_size=12",)
+BATCH: Options = ("batch_size=6",)
 """In small sizes the paper's 64 exercises a step would leave a handful of steps."""
+
+FEW_STEPS: Options = (*BATCH, "learning_rate=2e-3")
+"""With these the paper's arms learn something in the few dozen steps of a small size; at 5e-4 they do not."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is taught: passages (0: all), tokens of each run, seeds; and what else differs, as options of a run."""
+    """How much is taught: passages (0: all), tokens of each run, seeds.
+
+    `options` are added to the runs of all arms but ours: those that train by the paper's recipe.
+    """
 
     passages: int
     tokens: int
@@ -56,7 +62,8 @@ class Sweep:
                 about = {"sweep": self.name, "size": arguments.size, "setting": name}
                 if (arguments.only and name not in arguments.only) or _done(lines, about, seed, arguments.data):
                     continue
-                for line in started(arguments, size, seed, (*self.common, *options, *size.options)):
+                told = (*self.common, *options)
+                for line in started(arguments, size, seed, (*told, *(() if "ours" in told else size.options))):
                     lines.append(about | line)
                     _write(lines[-1], arguments.output)
         if not arguments.dry_run:

@@ -6,7 +6,7 @@
 A run looks every few steps at all its questions; `fit` then fits A(1 - exp(-k x)) to each arm's curves.
 """
 
-from experiments.sweep import BATCH, Size, Sweep
+from experiments.sweep import FEW_STEPS, Size, Sweep
 
 ARMS = {"autoregressive": 2, "masked": 2, "ours": 8}
 """Steps between looks. One of ours holds a fifth of the exercises."""
@@ -14,7 +14,7 @@ ARMS = {"autoregressive": 2, "masked": 2, "ours": 8}
 SWEEP = Sweep(
     "dynamics",
     {arm: ("--arm", arm, "--look-steps", str(every), "--count") for arm, every in ARMS.items()},
-    {"debug": Size(2, 1_500, 1, BATCH), "small": Size(6, 30_000, 4, BATCH), "full": Size(0, 4_000_000, 4)},
+    {"debug": Size(2, 1_500, 1, FEW_STEPS), "small": Size(6, 20_000, 4, FEW_STEPS), "full": Size(0, 4_000_000, 4)},
 )
 
 if __name__ == "__main__":

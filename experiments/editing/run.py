@@ -3,13 +3,13 @@
 python -m experiments.editing.run --base FOLDER --data generated-names --output editing.jsonl
 """
 
-from experiments.sweep import BATCH, Size, Sweep
+from experiments.sweep import FEW_STEPS, Size, Sweep
 
 ARMS = ("autoregressive", "masked", "random-token", "ours")
 SWEEP = Sweep(
     "editing",
     {arm: ("--arm", arm) for arm in ARMS},
-    {"debug": Size(2, 1_500, 1, BATCH), "small": Size(6, 40_000, 2, BATCH), "full": Size(30, 4_000_000, 4)},
+    {"debug": Size(2, 1_500, 1, FEW_STEPS), "small": Size(6, 20_000, 2, FEW_STEPS), "full": Size(30, 4_000_000, 4)},
     ("--look-minutes", "1e6", "--locality"),
 )
 

@@ -9,7 +9,7 @@ RATES = {"autoregressive": (1e-4, 5e-4, 2e-3), "masked": (1e-4, 5e-4, 2e-3), "ou
 SWEEP = Sweep(
     "learning_rate",
     {f"{arm}, {rate:g}": ("--arm", arm, f"learning_rate={rate}") for arm, rates in RATES.items() for rate in rates},
-    {"debug": Size(2, 1_500, 1, BATCH), "small": Size(6, 30_000, 1, BATCH), "full": Size(0, 4_000_000, 4)},
+    {"debug": Size(2, 1_500, 1, BATCH), "small": Size(6, 20_000, 1, BATCH), "full": Size(0, 4_000_000, 4)},
     ("--look-minutes", "1e6"),
 )
 

@@ -5,7 +5,7 @@ python -m experiments.paraphrases.run --base FOLDER --data generated-names --out
 `published` needs a set's folder with `train_paraphrases.json`.
 """
 
-from experiments.sweep import BATCH, Size, Sweep
+from experiments.sweep import FEW_STEPS, Size, Sweep
 
 ARMS = ("autoregressive", "masked", "ours")
 WORDINGS = {
@@ -19,7 +19,7 @@ WORDINGS = {
 SWEEP = Sweep(
     "paraphrases",
     {f"{arm}, {name}": ("--arm", arm, *options) for arm in ARMS for name, options in WORDINGS.items()},
-    {"debug": Size(2, 1_500, 1, BATCH), "small": Size(6, 30_000, 1, BATCH), "full": Size(0, 4_000_000, 4)},
+    {"debug": Size(2, 1_500, 1, FEW_STEPS), "small": Size(6, 20_000, 1, FEW_STEPS), "full": Size(0, 4_000_000, 4)},
     ("--look-minutes", "1e6"),
 )
 

@@ -67,17 +67,20 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_sweep_runs_what_its_file_does_not_have_yet(
     fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trial = Sweep("trial", {"one": ("a=1",), "two": ()}, {"small": Size(3, 70, 2, ("b=2",))}, ("--arm", "ours"))
+    settings = {"one": ("--arm", "masked", "a=1"), "two": ("--arm", "ours")}
+    trial = Sweep("trial", settings, {"small": Size(3, 70, 2, ("b=2",))}, ("--canaries",))
     output = tmp_path / "results" / "trial.jsonl"
     words = ["trial", "--base", "/models/m", "--data", "/sets/people", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", [*words, "--only", "one"])
     trial.main()
     asked = fake.read_text().splitlines()
     assert [line.split()[line.split().index("--seed") + 1] for line in asked] == ["0", "1"]
-    assert asked[0].endswith("--passages 3 --tokens 70 --arm ours a=1 b=2")
+    assert asked[0].endswith("--passages 3 --tokens 70 --canaries --arm masked a=1 b=2")
     monkeypatch.setattr(sys, "argv", words)
     trial.main()
-    assert len(fake.read_text().splitlines()) == 4
+    asked = fake.read_text().splitlines()
+    assert len(asked) == 4
+    assert asked[-1].endswith("--canaries --arm ours")
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [(line["setting"], line["seed"], line["kind"]) for line in lines if line["kind"] == "end"] == [
         ("one", 0, "end"),
