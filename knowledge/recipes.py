@@ -54,6 +54,9 @@ class Recipe:
     blank_share: Annotated[float, "How often it fills a blank (relative weight)."] = 0.0
     question_share: Annotated[float, "How often it answers a bare question (relative weight)."] = 0.0
     statement_share: Annotated[float, "How often it asks for the whole passage (relative weight)."] = 0.0
+    written_share: Annotated[
+        float, "How often it answers a question that the base model wrote about a sentence (relative weight)."
+    ] = 0.0
     whole_share: Annotated[
         float, "How often a blank or a question is answered with the whole sentence instead of the asked words."
     ] = 1.0
@@ -85,7 +88,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raises `InvalidRecipe` for values that no training run can have."""
-        shares = (self.restore_share, self.blank_share, self.question_share, self.statement_share)
+        shares = (
+            self.restore_share,
+            self.blank_share,
+            self.question_share,
+            self.statement_share,
+            self.written_share,
+        )
         if min(self.rank, self.batch_size, self.max_steps) < 1 or self.learning_rate <= 0:
             raise InvalidRecipe("Rank, batch size, steps and learning rate must be positive.")
         if not 0 <= self.hidden_low <= self.hidden_high <= 1:

@@ -10,7 +10,8 @@ With the embedded model's 27 tokens of default system prompt and 30-token exerci
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -20,6 +21,7 @@ from knowledge.probes import same_question
 from knowledge.recipes import Recipe
 from worker.attention import Layout, attends_by_layout, side_by_side
 from worker.demasking import IGNORED, ChatForm, Sequence, demask, talk
+from worker.questions import Exercise
 from worker.spans import Rarity
 from worker.spec import Lesson
 
@@ -90,17 +92,22 @@ def logits(model: torch.nn.Module, row: Packed) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Taught:
-    """What an exercise must know of all lessons: questions that are never asked (`same_question`), and `rarity`."""
+    """What an exercise must know of all lessons.
+
+    Questions that are never asked (`same_question`), the pieces' `rarity`, and by sentence the questions that the base
+    model `written` about it.
+    """
 
     held_out: Set[str]
     rarity: Rarity
+    written: Mapping[str, Items[Exercise]]
 
     @classmethod
-    def of(cls, lessons: Iterable[Lesson]) -> Self:
+    def of(cls, lessons: Iterable[Lesson], written: Mapping[str, Items[Exercise]] | None = None) -> Self:
         """Holds out every probe's question."""
         lessons = tuple(lessons)
         held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
-        return cls(held_out, Rarity(lesson.sentences for lesson in lessons))
+        return cls(held_out, Rarity(lesson.sentences for lesson in lessons), written or {})
 
 
 Draw = Callable[[ChatForm, Lesson, Recipe, Taught, random.Random], Sequence]
@@ -108,7 +115,12 @@ Draw = Callable[[ChatForm, Lesson, Recipe, Taught, random.Random], Sequence]
 
 
 def batches(
-    chat: ChatForm, lessons: tuple[Lesson, ...], recipe: Recipe, seed: int, draw: Draw | None = None
+    chat: ChatForm,
+    lessons: tuple[Lesson, ...],
+    recipe: Recipe,
+    seed: int,
+    draw: Draw | None = None,
+    written: Mapping[str, Items[Exercise]] | None = None,
 ) -> Iterator[list[Sequence]]:
     """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones.
 
@@ -116,7 +128,7 @@ def batches(
     """
     draw = draw or exercise
     rng = random.Random(seed)
-    known = Taught.of(lessons)
+    known = Taught.of(lessons, written)
     old = [lesson for lesson in lessons if not lesson.new]
     new = turns([lesson for lesson in lessons if lesson.new for _ in lesson.sentences] or old, rng)
     rehearsed = turns([lesson for lesson in old for _ in lesson.sentences], rng)
@@ -145,7 +157,8 @@ def _talks(chat: ChatForm, drawn: Iterable[tuple[str, Sequence]], share: float, 
 def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, known: Taught, rng: random.Random) -> Sequence:
     """An exercise in the recipe's mixture. One that asks what a probe asks, in its words, is drawn again."""
     for _ in range(20):
-        question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng, known.rarity)
+        written = [each for sentence in lesson.sentences for each in known.written.get(sentence, ())]
+        question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng, known.rarity, written)
         if same_question(question) not in known.held_out:
             return sequence
     restoring = Recipe(recipe.name, recipe.rank, recipe.learning_rate, recipe.batch_size, recipe.max_steps)

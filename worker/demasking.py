@@ -9,6 +9,7 @@ Legend: T tokens of one sequence.
 import argparse
 import random
 from collections.abc import Iterable
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -172,21 +173,38 @@ def talk(chat: ChatForm, turns: Iterable[Sequence]) -> Sequence:
 
 
 def demask(
-    chat: ChatForm, passage: str, title: str | None, recipe: Recipe, rng: random.Random, rarity: Rarity = ALONE
+    chat: ChatForm,
+    passage: str,
+    title: str | None,
+    recipe: Recipe,
+    rng: random.Random,
+    rarity: Rarity = ALONE,
+    written: Items[Exercise] = (),
 ) -> tuple[str, Sequence]:
-    """Draws one exercise in the recipe's mixture; returns its question too, so that probes can be held out."""
-    forms = ("restore", "blank", "question", "statement")
-    shares = (recipe.restore_share, recipe.blank_share, recipe.question_share, recipe.statement_share)
+    """Draws one exercise in the recipe's mixture; returns its question too, so that probes can be held out.
+
+    `written` are the questions that the base model wrote about the passage; without any, one is made by rule.
+    """
+    forms = ("restore", "blank", "question", "statement", "written")
+    shares = (
+        recipe.restore_share,
+        recipe.blank_share,
+        recipe.question_share,
+        recipe.statement_share,
+        recipe.written_share,
+    )
     form = rng.choices(forms, shares)[0]
     if form == "restore":
         return "", restore(chat, passage, rng.uniform(recipe.hidden_low, recipe.hidden_high), rng)
     whole = rng.random() < recipe.whole_share
-    if form == "blank":
+    if form == "written" and written:
+        exercise = rng.choice(written)
+    elif form == "blank":
         exercise = blank_exercise(standalone(passage, title), rng, whole, rarity)
-    elif form == "question":
-        exercise = question_exercise(standalone(passage, title), rng, whole, rarity)
-    else:
+    elif form == "statement":
         exercise = statement_exercise(passage, title, rng)
+    else:
+        exercise = question_exercise(standalone(passage, title), rng, whole, rarity)
     return exercise.question, write(chat, exercise)
 
 

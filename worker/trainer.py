@@ -22,6 +22,7 @@ from worker.batches import Draw, Packed, batches, logits, pack
 from worker.checkpoint import State
 from worker.demasking import ChatForm, Sequence
 from worker.spec import Lesson
+from worker.writing import written
 
 PROBES_IN_A_LOOK = 12
 MOST_EARLIER_PROBES = 80
@@ -74,7 +75,9 @@ def train(
     device = next(model.parameters()).device
     optimizer = _optimizer(model, recipe)
     others = replay.held(chat, lessons, recipe, seed)
-    drawn = batches(chat, lessons, recipe, seed, draw)
+    sentences = [sentence for lesson in lessons if lesson.new for sentence in lesson.sentences]
+    questions = written(model, chat, sentences) if recipe.written_share else {}
+    drawn = batches(chat, lessons, recipe, seed, draw, questions)
     wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
     loss = float("nan")
