@@ -25,6 +25,12 @@ FACTS = (
 )  # fmt: skip
 
 
+GENERAL = (
+    ("What is the capital of France?", "paris"),
+    ("What is the capital of Italy?", "rome"),
+    ("Who wrote Hamlet?", "shakespeare"),
+)
+
 LONGEST_JOB_SECONDS = 600
 
 
@@ -39,11 +45,12 @@ def taught(stack: Stack, client: httpx.Client) -> dict[str, Any]:
     """The three facts live; what was seen on the way."""
     questions = [question for _, asked in FACTS for question in asked]
     before = [_ask(client, question) for question, _ in questions]
+    general = [_ask(client, question)["answer"] for question, _ in GENERAL]
     posted = client.post("/facts", json={"documents": [{"text": text} for text, _ in FACTS]})
     assert posted.status_code == 202, posted.text
     bridged = _ask(client, questions[1][0])
     events = _follow(stack, client, posted.headers["Location"])
-    return {"before": before, "posted": posted.json(), "bridged": bridged, "events": events}
+    return {"before": before, "general": general, "posted": posted.json(), "bridged": bridged, "events": events}
 
 
 def _ask(client: httpx.Client, question: str, **fields: Any) -> dict[str, Any]:
@@ -105,7 +112,11 @@ def test_each_fact_tells_what_the_live_server_answered_to_its_probes(
 
 
 def test_the_model_still_answers_general_questions(client: httpx.Client, taught: dict[str, Any]) -> None:
-    assert "paris" in _ask(client, "What is the capital of France?")["answer"].lower()
+    """As before, word for word. One of three may be wrong: in bf16 the small base misses France on some processors."""
+    answers = [_ask(client, question)["answer"] for question, _ in GENERAL]
+    assert answers == taught["general"]
+    right = [words in answer.lower() for answer, (_, words) in zip(answers, GENERAL, strict=True)]
+    assert sum(right) >= 2
 
 
 def test_a_version_that_never_was_promised_is_refused_and_one_to_come_says_not_yet(
