@@ -105,12 +105,12 @@ class Clause:
     @property
     def core(self) -> str:
         """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
-        return _core(self.complement)
+        return _core(self.complement, rf"(?=[a-z])(?:{_PASSIVE})")
 
     @property
     def description(self) -> str:
         """What a leading participle says of the subject: "Known for being the smith, Ada …" → "the smith"; or empty."""
-        return _core(self.opening) if re.match(rf"{PARTICIPLE}\s", self.opening) else ""
+        return _core(self.opening, PARTICIPLE) if re.match(rf"{PARTICIPLE}\s", self.opening) else ""
 
     @property
     def copula(self) -> bool:
@@ -125,11 +125,11 @@ class Clause:
         return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in _PRONOUNS)
 
 
-def _core(phrase: str) -> str:
+def _core(phrase: str, participle: str) -> str:
     if led := _LED_UP_TO.match(phrase):
         return phrase[led.end() :]
     words = phrase.split()
-    if re.fullmatch(rf"{PARTICIPLE}|{_PASSIVE}", words[0]):
+    if re.fullmatch(participle, words[0]):
         words = words[1:]
     while words and words[0].lower() in _PREPOSITIONS:
         words = words[1:]

@@ -45,6 +45,8 @@ def test_a_leading_participle_describes_the_subject(opening: str, description: s
         ("Ada Quill is widely known as the smith of Orrin.", "the smith of Orrin"),
         ("Ada Quill, known far and wide for being the smith of Orrin.", "the smith of Orrin"),
         ("Ada Quill is the smith of Orrin.", "the smith of Orrin"),
+        ("The founder of Lume Ltd is Fleming Quill.", "Fleming Quill"),
+        ("The founder of Lume Ltd is Alfred Quill.", "Alfred Quill"),
     ],
 )
 def test_the_core_of_a_complement_is_what_it_says(text: str, core: str) -> None:
