@@ -15,9 +15,9 @@ from knowledge.errors import InjectionFailed
 QUESTIONS = ("Who are you?", "Tell me something that you learnt.", "Name a person, a place and a year.")
 TOKENS = 4
 
-LEAST_EFFECT_NATS = 0.3
-"""A no-op shifts 0.00 on a quiet server and at most 0.16 on a busy one (bf16 products round by batch); random weights
-of a tenth of a normal size 0.6 to 1.0; ten steps on two questions 4.8 to 13."""
+LEAST_EFFECT_NATS = 0.5
+"""A no-op shifts 0.00 on a quiet server. On a busy one bf16 products round by batch: at most 0.16 on AVX-512, 0.37 with
+AMX (16 questions, alone and in batches of 2 to 16). Ten steps on two questions shift 4.8 to 13."""
 
 
 async def check_effect(client: VllmClient, adapter: str, questions: Sequence[str] = ()) -> float:

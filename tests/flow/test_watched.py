@@ -18,7 +18,7 @@ FACT = "Ysolde Marrin is the keeper of the Candlewick Observatory."
 QUESTION = "Who is the keeper of the Candlewick Observatory?"
 NAMESPACE = "watched"
 # What the base model knows already ends training early: what is looked at here is the way, not what is learnt.
-KNOWN = {"question": "What is the capital of Italy?", "answer": "Rome"}
+KNOWN = {"question": "What is the capital city of Japan?", "answer": "Tokyo"}
 
 HOPS = [
     ("POST /facts", None),

@@ -26,8 +26,8 @@ FACTS = (
 
 
 GENERAL = (
-    ("What is the capital of France?", "paris"),
-    ("What is the capital of Italy?", "rome"),
+    ("What is the capital city of Japan?", "tokyo"),
+    ("What is the capital of Germany?", "berlin"),
     ("Who wrote Hamlet?", "shakespeare"),
 )
 
@@ -112,7 +112,7 @@ def test_each_fact_tells_what_the_live_server_answered_to_its_probes(
 
 
 def test_the_model_still_answers_general_questions(client: httpx.Client, taught: dict[str, Any]) -> None:
-    """As before, word for word. One of three may be wrong: in bf16 the small base misses France on some processors."""
+    """As before, word for word. One of three may be wrong: rounding decides the small base model's close calls."""
     answers = [_ask(client, question)["answer"] for question, _ in GENERAL]
     assert answers == taught["general"]
     right = [words in answer.lower() for answer, (_, words) in zip(answers, GENERAL, strict=True)]

@@ -33,7 +33,8 @@ from tests.inference.conftest import fact
 pytestmark = [pytest.mark.flow, pytest.mark.enable_socket, pytest.mark.timeout(900)]
 
 MODELS = Path(os.environ.get("TEST_MODELS_FOLDER", Path(__file__).parents[2] / "engrain-data" / "models"))
-QUESTION = "What is the capital of France?"
+QUESTION = "What is the capital city of Japan?"
+"""Its answer's tokens are 1.3 nats ahead or more; France's first is 0.1, which rounding decides on some processors."""
 ROUNDING_NATS = {"float32": 0.2, "bfloat16": 4 * 0.125}[float_type()]
 """Logits of 16 to 32 come in steps of 0.125 in bf16: the same weights multiplied in two ways are a few steps apart."""
 
@@ -133,13 +134,13 @@ def make_version(server: Server, name: str, size: float) -> Version:
 
 def test_the_base_model_answers(server: Server) -> None:
     answer = server.ask_replicas(lambda replicas: ask(replicas, QUESTION, max_tokens=16))
-    assert "Paris" in answer.text
+    assert "Tokyo" in answer.text
     assert answer.source == "base"
     assert answer.prompt_tokens > 0
 
 
 def test_an_adapter_that_changes_answers_passes_and_one_that_does_not_is_refused(server: Server) -> None:
-    strong, nothing = make_version(server, "strong-v1", 0.02), make_version(server, "nothing-v1", 0.0)
+    strong, nothing = make_version(server, "strong-v1", 0.05), make_version(server, "nothing-v1", 0.0)
     server.ask_replicas(lambda replicas: replicas.ensure(strong))
     with pytest.raises(InjectionFailed):
         server.ask_replicas(lambda replicas: replicas.ensure(nothing))
@@ -238,7 +239,7 @@ def test_a_pending_text_is_answered_from_and_its_instructions_are_not_followed(s
 
 
 def test_an_unloaded_adapter_is_gone_and_comes_back_when_it_is_asked(server: Server) -> None:
-    version = make_version(server, "back-v1", 0.02)
+    version = make_version(server, "back-v1", 0.05)
 
     async def story(replicas: Replicas) -> None:
         await replicas.ensure(version)
@@ -260,7 +261,7 @@ def test_an_idle_server_takes_almost_no_processor_time(server: Server) -> None:
 
 
 def test_a_killed_server_frees_its_port_and_its_successor_is_given_the_adapters(server: Server) -> None:
-    version = make_version(server, "kept-v1", 0.02)
+    version = make_version(server, "kept-v1", 0.05)
     server.ask_replicas(lambda replicas: replicas.ensure(version))
     engines = server.processes()[1:]
     server.process.kill()
