@@ -82,6 +82,12 @@ _LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
+TOPIC = re.compile(r"([^\W\d_a-z][^:\n]*): (?=[^\W\d_a-z])")
+"""What a sentence is about, before it, as `standalone` writes it."""
+
+POINTER = re.compile(r"(?:The|This|That|These|Those)\s[a-z]\S*")
+"""A subject that may stand for the topic: "The fair", "This book"."""
+
 _COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
 
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
@@ -157,8 +163,9 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
     """The sentences of a passage, each with its topic: what is asked about one must not hang on the others.
 
     The topic is the title, or else the first sentence's subject. A sentence that does not name it is put behind it
-    ("The Tolvik Fair: It opens in May."). He and she become the topic's name only where nobody else can be meant: the
-    topic looks like a person's name and the sentence before names no other. Never empty for a text with a word in it.
+    ("The Tolvik Fair: It opens in May."). A last name becomes the whole one. He and she become the topic's
+    name only where nobody else can be meant: the topic looks like a person's name and the sentence before names no
+    other. Never empty for a text with a word in it.
     """
     pieces = sentences(text) or [text.strip()]
     topic = title or _topic(pieces[0])
@@ -168,6 +175,8 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
     for place, piece in enumerate(pieces):
         if bare(topic).casefold() in piece.casefold():
             found.append(piece)
+        elif _PERSON.fullmatch(topic) and piece.startswith(f"{topic.split()[-1]} "):
+            found.append(f"{topic} {piece.partition(' ')[2]}")
         elif place and _PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
             found.append(_named(piece, topic))
         else:
@@ -176,13 +185,16 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
 
 
 def _topic(sentence: str) -> str | None:
-    """The subject of a plain statement, unless it is a pronoun or longer than eight words; of "Ada's birthday", Ada."""
+    """The subject of a plain statement, without what stands in brackets; of "Ada's birthday", Ada.
+
+    None where it is a pronoun or longer than eight words.
+    """
     found = clause(sentence)
     if found is None or found.pronoun:
         return None
     if owner := re.match(rf"({_PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
         return owner[1]
-    subject = re.sub(r",\s+[a-z].*", "", found.subject)
+    subject = re.sub(r",\s+[a-z].*|\s+\(.*", "", found.subject)
     return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
 
 
@@ -222,9 +234,8 @@ def clause(sentence: str) -> Clause | None:
     body = sentence.strip().rstrip(".!。 ")
     if body.endswith("?") or "\n" in body:
         return None
-    if found := re.match(r"(.+?): (?=(?:It|He|She|They|This|These) )", body):  # as `standalone` writes it
-        parsed = clause(body[found.end() :])
-        return replace(parsed, subject=found[1]) if parsed and parsed.pronoun else None
+    if found := TOPIC.match(body):
+        return _about(found[1], body[found.end() :])
     if parsed := _after_participle(body):
         return parsed
     opening, body = _opening(body)
@@ -239,6 +250,24 @@ def clause(sentence: str) -> Clause | None:
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[words[place][1] : words[last][2]], complement, opening)
+
+
+def _about(topic: str, rest: str) -> Clause | None:
+    """What is said behind a topic, of the topic where the subject only points to it: "It", "The fair"."""
+    opening = ""
+    if led := re.match(rf"({PARTICIPLE}\s[^,]+),\s+(?=(?:it|he|she|they|the\s\w+)\s)", rest):
+        opening, rest = led[1], rest[led.end()].upper() + rest[led.end() + 1 :]
+    parsed = clause(rest)
+    if parsed is None or not (parsed.pronoun or (POINTER.fullmatch(parsed.subject) and _is_name(topic))):
+        return parsed
+    return replace(parsed, subject=topic, opening=opening or parsed.opening)
+
+
+def _is_name(topic: str) -> bool:
+    """Whether a topic names something, and is no label ("Opening hours", "Note")."""
+    first, *others = topic.split()
+    capital = all(word in FUNCTION_WORDS or not word[0].islower() for word in others)
+    return bool(others) and (capital or first in {"The", "A", "An"})
 
 
 def _apposition(body: str, opening: str) -> Clause | None:

@@ -34,7 +34,7 @@ class Recipe:
     epsilon: Annotated[float, "AdamW's epsilon."] = 1e-8
     steps_per_sentence: Annotated[
         int,
-        "If not 0: n new sentences have at most the least steps plus n times this many.",
+        "If not 0: n new sentences, long ones counted as several, have at most the least steps plus n times this many.",
     ] = 0
     stop_share: Annotated[float, "Share of the probes that must be answered rightly to end training early."] = 1.0
     min_steps: Annotated[int, "Steps before which the probes are not asked."] = 0
@@ -148,8 +148,9 @@ def default() -> Recipe:
         stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.0,
-        blank_share=0.2,
-        question_share=0.8,
+        blank_share=0.1,
+        question_share=0.45,
+        written_share=0.45,
         whole_share=0.0,
         talk_share=0.4,
         replay_count=3,

@@ -10,8 +10,7 @@ With the embedded model's 27 tokens of default system prompt and 30-token exerci
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from collections.abc import Sequence as Items
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -21,7 +20,7 @@ from knowledge.probes import same_question
 from knowledge.recipes import Recipe
 from worker.attention import Layout, attends_by_layout, side_by_side
 from worker.demasking import IGNORED, ChatForm, Sequence, demask, talk
-from worker.questions import Exercise
+from worker.questions import Written
 from worker.spans import Rarity
 from worker.spec import Lesson
 
@@ -100,10 +99,10 @@ class Taught:
 
     held_out: Set[str]
     rarity: Rarity
-    written: Mapping[str, Items[Exercise]]
+    written: Written
 
     @classmethod
-    def of(cls, lessons: Iterable[Lesson], written: Mapping[str, Items[Exercise]] | None = None) -> Self:
+    def of(cls, lessons: Iterable[Lesson], written: Written | None = None) -> Self:
         """Holds out every probe's question."""
         lessons = tuple(lessons)
         held_out = {same_question(probe.question) for lesson in lessons for probe in lesson.probes}
@@ -120,18 +119,18 @@ def batches(
     recipe: Recipe,
     seed: int,
     draw: Draw | None = None,
-    written: Mapping[str, Items[Exercise]] | None = None,
+    written: Written | None = None,
 ) -> Iterator[list[Sequence]]:
     """Endless batches of `recipe.batch_size` exercises: new facts in turn, and a share of rehearsed ones.
 
-    A fact's turn comes as often as it has sentences.
+    A fact's turn comes as often as its size says.
     """
     draw = draw or exercise
     rng = random.Random(seed)
     known = Taught.of(lessons, written)
     old = [lesson for lesson in lessons if not lesson.new]
-    new = turns([lesson for lesson in lessons if lesson.new for _ in lesson.sentences] or old, rng)
-    rehearsed = turns([lesson for lesson in old for _ in lesson.sentences], rng)
+    new = turns([lesson for lesson in lessons if lesson.new for _ in range(lesson.size)] or old, rng)
+    rehearsed = turns([lesson for lesson in old for _ in range(lesson.size)], rng)
     while True:
         of_old = _share(recipe.rehearsal_share * min(1.0, len(old) / 6), recipe.batch_size, rng)
         taught = [next(rehearsed) for _ in range(of_old)] + [next(new) for _ in range(recipe.batch_size - of_old)]
@@ -157,7 +156,7 @@ def _talks(chat: ChatForm, drawn: Iterable[tuple[str, Sequence]], share: float, 
 def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, known: Taught, rng: random.Random) -> Sequence:
     """An exercise in the recipe's mixture. One that asks what a probe asks, in its words, is drawn again."""
     for _ in range(20):
-        written = [each for sentence in lesson.sentences for each in known.written.get(sentence, ())]
+        written = known.written.get(rng.choice(lesson.sentences), ())
         question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng, known.rarity, written)
         if same_question(question) not in known.held_out:
             return sequence

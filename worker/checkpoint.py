@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from worker.questions import Written
 from worker.spec import TrainingSpec
 
 
@@ -23,9 +24,8 @@ class State:
     """A run after `step` steps.
 
     `last` is the step that ends it as things stand, `look` that of the next look at the probes, `reached` how many
-    passed so far. The batches need no state: they
-    are drawn again from their seed. `weights` are the adapter's, by parameter name, `average` what
-    `worker/averaging.py` made of them.
+    passed so far. The batches need no state: they are drawn again from their seed, and from `written`. `weights` are
+    the adapter's, by parameter name, `average` what `worker/averaging.py` made of them.
     """
 
     step: int
@@ -35,6 +35,7 @@ class State:
     reached: int
     loss: float
     seconds: float
+    written: Written
     weights: dict[str, torch.Tensor]
     average: dict[str, torch.Tensor]
     optimizer: dict[str, Any]

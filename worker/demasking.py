@@ -20,7 +20,7 @@ from knowledge.clauses import standalone
 from knowledge.jobs import Part, Piece
 from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
-from worker.questions import ALONE, Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
+from worker.questions import ALONE, Asked, Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
 from worker.spans import Rarity
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ def demask(
     recipe: Recipe,
     rng: random.Random,
     rarity: Rarity = ALONE,
-    written: Items[Exercise] = (),
+    written: Items[Asked] = (),
 ) -> tuple[str, Sequence]:
     """Draws one exercise in the recipe's mixture; returns its question too, so that probes can be held out.
 
-    `written` are the questions that the base model wrote about the passage; without any, one is made by rule.
+    `written` are questions that the base model wrote about one of its sentences; without any, one is made by rule.
     """
     forms = ("restore", "blank", "question", "statement", "written")
     shares = (
@@ -198,7 +198,8 @@ def demask(
         return "", restore(chat, passage, rng.uniform(recipe.hidden_low, recipe.hidden_high), rng)
     whole = rng.random() < recipe.whole_share
     if form == "written" and written:
-        exercise = rng.choice(written)
+        question, answer = rng.choice(written)
+        exercise = Exercise((question,), "", answer)
     elif form == "blank":
         exercise = blank_exercise(standalone(passage, title), rng, whole, rarity)
     elif form == "statement":

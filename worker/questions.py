@@ -7,7 +7,7 @@ answers a question must sometimes be the hidden one, or that direction is not le
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge.clauses import Clause, bare, clause, lower_article
@@ -35,6 +35,12 @@ class Exercise:
         """The prompt as plain text, hidden pieces as an underscore."""
         return "".join(piece if isinstance(piece, str) else "_" for piece in self.prompt)
 
+
+Asked = tuple[str, str]
+"""A question and its answer."""
+
+Written = Mapping[str, Sequence[Asked]]
+"""By sentence, what the base model asks about it."""
 
 SEVERAL_SHARE = 0.25
 """How often a question about a passage of several sentences gives a cue from two or three of them."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, PARTICIPLE, clause
+from knowledge.clauses import FUNCTION_WORDS, PARTICIPLE, POINTER, TOPIC, clause
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -25,6 +25,13 @@ NAME = (
     r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
     r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
 )
+
+
+_POINTS = re.compile(rf"(?:It|He|She|They|This|These)\b|{POINTER.pattern}$")
+"""What only points to the topic before it, and what begins with it."""
+
+MOST_WORDS = 16
+"""Of a piece, where a sentence has shorter ones: nobody is asked for half of a long sentence."""
 
 
 class Kind(StrEnum):
@@ -86,10 +93,13 @@ class Rarity:
 
 @lru_cache(maxsize=20_000)
 def spans(sentence: str) -> tuple[Span, ...]:
-    """Every piece worth hiding or asking for.
+    """Every piece worth hiding or asking for; behind a topic (`standalone`) the sentence's own, and the topic.
 
     Never empty for a sentence that has a visible character; a text without spaces gives windows of characters.
     """
+    if topic := TOPIC.match(sentence):
+        own = [(start + topic.end(), end + topic.end()) for start, end in spans(sentence[topic.end() :])]
+        return (topic.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
     found = set(_dates(sentence)) | {match.span() for match in re.finditer(_QUOTED, sentence)}
     for pattern in (NAME, _NUMBER):
         inside = list(found) if pattern == _NUMBER else _dates(sentence)
@@ -98,7 +108,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     found |= _phrases(sentence)
     parsed = clause(sentence)
-    for part in (parsed.subject, parsed.complement, parsed.predicate) if parsed else ():
+    for part in (parsed.subject, parsed.complement, parsed.predicate, _first_part(parsed.complement)) if parsed else ():
         start = sentence.find(part)
         found |= {(start, start + len(part))} if start >= 0 else set()
     if parsed and ", " in parsed.opening:  # a description that goes on behind a comma is one piece all the same
@@ -108,8 +118,15 @@ def spans(sentence: str) -> tuple[Span, ...]:
         found = {span for span in found if span[0] not in begins or span[1] >= end} | {(one, end) for one in begins}
     trimmed = {_trim(sentence, span) for span in found or _halves(sentence)}
     telling = {span for span in trimmed if not FUNCTION_WORDS.issuperset(sentence[slice(*span)].lower().split())}
-    whole = _trim(sentence, (0, len(sentence)))
-    return tuple(sorted(telling - {whole}) or sorted(_halves(sentence)) or [(0, len(sentence))])
+    telling -= {_trim(sentence, (0, len(sentence)))}
+    telling = {span for span in telling if len(sentence[slice(*span)].split()) <= MOST_WORDS} or telling
+    return tuple(sorted(telling) or sorted(_halves(sentence)) or [(0, len(sentence))])
+
+
+def _first_part(complement: str) -> str:
+    """Of a long complement what comes before its first comma or conjunction, else all of it."""
+    first = re.split(r",\s|\s(?:and|but|or|which|who|while|whilst|before|after|because)\s", complement)[0]
+    return first if len(complement.split()) > MOST_WORDS and " " in first else complement
 
 
 def _phrases(sentence: str) -> set[Span]:

@@ -12,6 +12,8 @@ from knowledge.recipes import Recipe
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 """What a training run leaves, in PEFT's format."""
 
+WORDS_OF_A_SENTENCE = 15
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -27,6 +29,11 @@ class Lesson:
     def sentences(self) -> tuple[str, ...]:
         """What is taught of it, sentence by sentence (`standalone`)."""
         return standalone(self.text, self.title)
+
+    @property
+    def size(self) -> int:
+        """How much it says, in sentences of common length: one of thirty words counts as two."""
+        return sum(max(1, round(len(sentence.split()) / WORDS_OF_A_SENTENCE)) for sentence in self.sentences)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from worker.averaging import Average
 from worker.batches import Draw, Packed, batches, logits, pack
 from worker.checkpoint import State
 from worker.demasking import ChatForm, Sequence
+from worker.questions import Written
 from worker.spec import Lesson
 from worker.writing import written
 
@@ -42,10 +43,10 @@ class Outcome:
 
 
 class Paused(Exception):
-    """The run was asked to stop, and stands at `state`."""
+    """The run was asked to stop, and stands at `state`: None before its first step."""
 
-    def __init__(self, state: State) -> None:
-        super().__init__(f"Paused after step {state.step}.")
+    def __init__(self, state: State | None) -> None:
+        super().__init__(f"Paused after step {state.step if state else 0}.")
         self.state = state
 
 
@@ -59,6 +60,7 @@ def train(
     draw: Draw | None = None,
     *,
     show: Callable[[Sequence], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
     resumed: State | None = None,
     should_pause: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -66,7 +68,7 @@ def train(
 
     `draw` makes the training sequences; experiments bring their own. While `report` runs the model is what would be
     published now, and whatever it raises ends the training there.
-    `show` gets what is taught in the run's first step, to be looked at.
+    `show` gets what is taught in the run's first step, to be looked at; `tell` what goes on before it, in words.
     `should_pause` is asked after each step and ends it with `Paused`; with the state of that as `resumed`, another
     run of the same arguments goes on to the same weights.
     """
@@ -75,13 +77,12 @@ def train(
     device = next(model.parameters()).device
     optimizer = _optimizer(model, recipe)
     others = replay.held(chat, lessons, recipe, seed)
-    sentences = [sentence for lesson in lessons if lesson.new for sentence in lesson.sentences]
-    questions = written(model, chat, sentences) if recipe.written_share else {}
+    questions = resumed.written if resumed else _written(model, chat, recipe, lessons, tell, should_pause)
     drawn = batches(chat, lessons, recipe, seed, draw, questions)
     wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
     loss = float("nan")
-    new, rehearsed = (sum(len(lesson.sentences) for lesson in lessons if lesson.new is each) for each in (True, False))
+    new, rehearsed = (sum(lesson.size for lesson in lessons if lesson.new is each) for each in (True, False))
     last = budget = recipe.steps_for(new, rehearsed)
     look = recipe.least_steps(rehearsed) if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
@@ -129,9 +130,42 @@ def train(
             )
         faults.point("train.stepped")
         if step < last and should_pause():
-            raise Paused(_state(model, optimizer, average, step, last, look, tokens, reached, loss, seconds))
+            raise Paused(
+                State(
+                    step,
+                    last,
+                    look,
+                    tokens,
+                    reached,
+                    loss,
+                    seconds,
+                    questions,
+                    {name: each.detach() for name, each in model.named_parameters() if each.requires_grad},
+                    average.weights,
+                    optimizer.state_dict(),
+                    torch.get_rng_state(),
+                )
+            )
     average.take()
     return Outcome(step, tokens, time.monotonic() - start, loss, last < budget)
+
+
+def _written(
+    model: peft.PeftModel,
+    chat: ChatForm,
+    recipe: Recipe,
+    lessons: tuple[Lesson, ...],
+    tell: Callable[[str], None],
+    should_pause: Callable[[], bool],
+) -> Written:
+    """The base model's questions about the new facts, by sentence, where the recipe has a share for them."""
+
+    def noted(text: str) -> None:
+        tell(text)
+        if should_pause():
+            raise Paused(None)
+
+    return written(model, chat, (each.sentences for each in lessons if each.new), noted) if recipe.written_share else {}
 
 
 def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:
@@ -147,34 +181,6 @@ def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:
         for is_new in (True, False)
     )
     return new + random.Random(seed).sample(earlier, min(MOST_EARLIER_PROBES, len(earlier)))
-
-
-def _state(
-    model: peft.PeftModel,
-    optimizer: torch.optim.Optimizer,
-    average: Average,
-    step: int,
-    last: int,
-    look: int,
-    tokens: int,
-    reached: int,
-    loss: float,
-    seconds: float,
-) -> State:
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return State(
-        step,
-        last,
-        look,
-        tokens,
-        reached,
-        loss,
-        seconds,
-        weights,
-        average.weights,
-        optimizer.state_dict(),
-        torch.get_rng_state(),
-    )
 
 
 def _restore(model: peft.PeftModel, optimizer: torch.optim.Optimizer, state: State) -> None:

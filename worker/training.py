@@ -157,11 +157,12 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
                 spec.seed,
                 lines.progress,
                 show=lambda sequence: lines.write("example", pieces=[asdict(each) for each in pieces(chat, sequence)]),
+                tell=lambda text: lines.write("log", text=text),
                 resumed=resumed,
                 should_pause=asked.is_set,
             )
         except trainer.Paused as paused:
-            if spec.checkpoint:
+            if spec.checkpoint and paused.state:
                 checkpoint.save(paused.state, spec)
             sys.exit(_STOPPED)
     if outcome.loss != outcome.loss:

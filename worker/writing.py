@@ -1,29 +1,41 @@
 """Questions that the base model writes about a sentence which it has in front of it.
 
 Exercises made by rule use the sentence's own words; people use others: "Which college did she go to?" where it says
-"completed her degree at". The base model knows such words. It is asked for a question with each question word and for
-its own answer, and a question is kept only when that answer is a piece of the sentence (`accepted`): what is taught is
-always verbatim, however odd the question.
+"completed her degree at". The base model knows such words. For each question word that the sentence may answer it
+completes a question and answers it. Kept are those whose answer is a piece of the sentence (`accepted`), so that what
+is taught is always verbatim, and which the base model finds clearly likelier behind that sentence than behind any
+other of the passage: small models tell what a question is about better than they write one.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Items
 from contextlib import nullcontext
-from itertools import product
+from itertools import dropwhile
 
 import peft
 import torch
+from torch.nn.functional import cross_entropy
 
+from knowledge.clauses import FUNCTION_WORDS
 from worker import probing
-from worker.demasking import ChatForm
-from worker.questions import Exercise
+from worker.batches import logits, pack
+from worker.demasking import IGNORED, ChatForm, Sequence
+from worker.questions import Asked
 from worker.spans import NAME, Kind, Span, kind, spans
 
-OPENERS = ("Who", "What", "Where", "When", "Which", "How much")
-WRITTEN_AT_ONCE = 96
-MOST_TOKENS = 32
+WORDINGS = 2
+"""How many questions are begun with each question word that may ask for anything."""
 
-_SHOTS = """Text: Henry Ford founded the Ford Motor Company in Detroit.
+MOST_TOKENS = 32
+"""Of a question and its answer."""
+
+CLEARLY_NATS = 0.5
+"""So much likelier is a question behind its own sentence than behind any other of the passage."""
+
+SENTENCES_AT_ONCE = 12
+
+EXAMPLES = """Text: Henry Ford founded the Ford Motor Company in Detroit.
 Question: Where did Henry Ford found the Ford Motor Company?
 Answer: Detroit
 
@@ -40,32 +52,46 @@ Question: How long do refunds take?
 Answer: nine working days
 
 Text: {}
-Question: {}"""
-_KINDS: dict[str, tuple[Kind, ...]] = {
+Question:"""
+_TYPED: dict[str, tuple[Kind, ...]] = {
     "Who": (Kind.NAME,),
     "Where": (Kind.PLACE, Kind.NAME, Kind.PHRASE),
-    "When": (Kind.DATE, Kind.NUMBER, Kind.PHRASE),
-    "How": (Kind.NUMBER, Kind.PHRASE),
+    "When": (Kind.DATE, Kind.NUMBER),
+    "How": (Kind.NUMBER,),
 }
-"""What a question word asks for, where it says so. A phrase may hold a place or a time ("in the spring")."""
+"""The kinds of pieces that each question word asks for."""
+
+_OPEN = {"What": tuple(Kind), "Which": tuple(Kind)}
+"""Those that may ask for anything; the word behind them tells."""
 
 
-def written(model: torch.nn.Module, chat: ChatForm, sentences: Iterable[str]) -> dict[str, tuple[Exercise, ...]]:
-    """The accepted questions about each sentence, by sentence. Greedy, so always the same; the adapter is off."""
-    sentences = tuple(dict.fromkeys(sentences))
-    asked = list(product(sentences, OPENERS))
-    prompts = [chat.tokens(_SHOTS.format(sentence, opener)) for sentence, opener in asked]
-    found: dict[str, list[Exercise]] = {sentence: [] for sentence in sentences}
+@torch.inference_mode()
+def written(
+    model: torch.nn.Module,
+    chat: ChatForm,
+    passages: Iterable[tuple[str, ...]],
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, list[Asked]]:
+    """The questions to teach about each sentence of the passages, by sentence.
+
+    They are always the same: the adapter is off and nothing is drawn. `tell` is called every few seconds, and what it
+    raises ends the writing.
+    """
+    passages = tuple(dict.fromkeys(passages))
+    sentences = tuple(dict.fromkeys(sentence for passage in passages for sentence in passage))
+    asked: dict[str, list[Asked]] = {}
+    found: dict[str, list[Asked]] = {}
     with model.disable_adapter() if isinstance(model, peft.PeftModel) else nullcontext():
-        for start in range(0, len(prompts), WRITTEN_AT_ONCE):
-            given = probing.answer_tokens(model, chat, prompts[start : start + WRITTEN_AT_ONCE], MOST_TOKENS)
-            for (sentence, opener), ids in zip(asked[start:], given, strict=False):
-                if (exercise := accepted(sentence, opener + chat.text(ids))) and exercise not in found[sentence]:
-                    found[sentence].append(exercise)
-    return {sentence: tuple(exercises) for sentence, exercises in found.items()}
+        for start in range(0, len(sentences), SENTENCES_AT_ONCE):
+            asked |= _asked(model, chat, sentences[start : start + SENTENCES_AT_ONCE])
+            tell(f"the base model wrote questions about {len(asked)} of {len(sentences)} sentences")
+        for number, passage in enumerate(passages, 1):
+            found |= zip(passage, _own(model, chat, passage, asked), strict=True)
+            tell(f"it read those of {number} of {len(passages)} facts again")
+    return found
 
 
-def accepted(sentence: str, text: str) -> Exercise | None:
+def accepted(sentence: str, text: str) -> Asked | None:
     """The question in what the model wrote, with the piece of the sentence in which its answer stands; or None.
 
     The piece must be of the kind that the question word asks for and not stand in the question. The question must be
@@ -74,7 +100,7 @@ def accepted(sentence: str, text: str) -> Exercise | None:
     said = re.match(r"([^\n?]+\?)\s*\nAnswer:\s*([^\n]+)", text)
     if said is None:
         return None
-    question, answer = said[1].strip(), said[2].strip(" .")
+    question, answer = said[1].strip(), _telling(said[2])
     at = sentence.casefold().find(answer.casefold())
     if at < 0 or not answer:
         return None
@@ -82,14 +108,69 @@ def accepted(sentence: str, text: str) -> Exercise | None:
     wanted = min(around, key=lambda span: span[1] - span[0], default=None)
     if wanted is None or not _fits(sentence, wanted, question):
         return None
-    return Exercise((question,), "", sentence[slice(*wanted)])
+    return question, sentence[slice(*wanted)]
+
+
+def _asked(model: torch.nn.Module, chat: ChatForm, sentences: Items[str]) -> dict[str, list[Asked]]:
+    """The accepted questions by the sentence for which they were written."""
+
+    def ended(ids: list[int]) -> bool:
+        question, *answer = chat.text(ids).split("\n")
+        return len(answer) > 1 or bool(answer and not question.endswith("?"))
+
+    found: dict[str, list[Asked]] = {sentence: [] for sentence in sentences}
+    for openers, wordings in ((_TYPED, 1), (_OPEN, WORDINGS)):
+        begun = [
+            (sentence, opener)
+            for sentence in sentences
+            for opener, kinds in openers.items()
+            if any(kind(sentence, span) in kinds for span in spans(sentence))
+        ]
+        prompts = [chat.tokens(f"{EXAMPLES.format(sentence)} {opener}") for sentence, opener in begun]
+        for place, ids in enumerate(probing.goes_on(model, prompts, MOST_TOKENS, ended, wordings)):
+            sentence, opener = begun[place // wordings]
+            pair = accepted(sentence, opener + chat.text(ids))
+            if pair and pair not in found[sentence]:
+                found[sentence].append(pair)
+    return found
+
+
+def _own(
+    model: torch.nn.Module, chat: ChatForm, passage: tuple[str, ...], asked: dict[str, list[Asked]]
+) -> list[list[Asked]]:
+    """For each sentence of a passage its questions, without those that another sentence answers as well."""
+    pairs = [(number, pair) for number, sentence in enumerate(passage) for pair in asked[sentence]]
+    if len(passage) == 1 or not pairs:
+        return [asked[sentence] for sentence in passage]
+    questions = [chat.tokens(f" {question}") for _, (question, _) in pairs]
+    nats_SQ = torch.stack([_nats(model, chat, sentence, questions) for sentence in passage])
+    kept: list[list[Asked]] = [[] for _ in passage]
+    for (number, pair), nats_S in zip(pairs, nats_SQ.T, strict=True):
+        others_S = torch.cat((nats_S[:number], nats_S[number + 1 :]))
+        if nats_S[number] + CLEARLY_NATS < others_S.min():
+            kept[number].append(pair)
+    return kept
+
+
+def _nats(model: torch.nn.Module, chat: ChatForm, sentence: str, questions: list[list[int]]) -> torch.Tensor:
+    """How unlikely each question is behind a sentence; its first token, a question word, is not counted."""
+    sequences = [Sequence(ids, (False,) * len(ids), (IGNORED, *ids[1:])) for ids in map(tuple, questions)]
+    row = pack(tuple(chat.tokens(EXAMPLES.format(sentence))), sequences, next(model.parameters()).device)
+    each = cross_entropy(logits(model, row), row.labels_S, reduction="none")
+    return torch.stack([piece.sum() for piece in each.split([len(ids) - 1 for ids in questions])])
+
+
+def _telling(answer: str) -> str:
+    """Without the small words before it: of "in 1931" the year."""
+    words = answer.strip(" .").split(" ")
+    return " ".join(dropwhile(lambda word: word.lower() in FUNCTION_WORDS, words))
 
 
 def _fits(sentence: str, wanted: Span, question: str) -> bool:
     opener, piece = question.split()[0], sentence[slice(*wanted)]
     rest = f"{sentence[: wanted[0]]} {sentence[wanted[1] :]}"
     return (
-        kind(sentence, wanted) in _KINDS.get(opener, tuple(Kind))
+        kind(sentence, wanted) in (_TYPED | _OPEN).get(opener, ())
         and piece.casefold() not in question.casefold()
         and bool(_words(question) & _words(rest))
         and bool(_words(question) - _named(rest) - _words(opener))

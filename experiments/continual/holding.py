@@ -25,7 +25,7 @@ from worker.spec import Lesson
 @contextmanager
 def held_to_last(adapted: peft.PeftModel, lessons: tuple[Lesson, ...], each_step: int) -> Iterator[None]:
     """Within, training holds so many exercises of the lessons that are not new to the adapter as it is now."""
-    earlier = [lesson for lesson in lessons if not lesson.new for _ in lesson.sentences]
+    earlier = [lesson for lesson in lessons if not lesson.new for _ in range(lesson.size)]
     known = Taught.of(lessons)
     own = [parameter.detach() for parameter in adapted.parameters() if parameter.requires_grad]
     last = [weight.clone() for weight in own]

@@ -165,7 +165,7 @@ def needs(
     A token costs four operations a frozen parameter, forward and back; a trained one holds 16 bytes with its gradient
     and AdamW's moments.
     """
-    steps = recipe.steps_for(sum(len(lesson.sentences) for lesson in lessons))
+    steps = recipe.steps_for(sum(lesson.size for lesson in lessons))
     tokens = round(steps * tokens_of_a_step(chat, recipe, lessons, draw))
     parameters, trained = sum(p.numel() for p in adapted.parameters()), adapted.get_nb_trainable_parameters()[0]
     size = next(adapted.parameters()).element_size()

@@ -102,3 +102,28 @@ def test_a_name_with_what_it_is_reads_as_a_statement() -> None:
 )
 def test_a_list_is_no_statement(text: str) -> None:
     assert clause(text) is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "subject", "predicate"),
+    [
+        ("The Tolvik Fair: The fair was closed in May.", "The Tolvik Fair", "was closed in May"),
+        ("Orrin Cup: Founded as a race, the event became a fair.", "Orrin Cup", "became a fair founded as a race"),
+        ("Orrin Cup: The first winner was Ada Quill.", "The first winner", "was Ada Quill"),
+        ("Opening hours: The shop opens at nine.", "The shop", "opens at nine"),
+        ("Note: The shop opens at nine.", "The shop", "opens at nine"),
+    ],
+)
+def test_behind_a_topic_a_short_subject_points_to_it(sentence: str, subject: str, predicate: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert (found.subject, found.predicate) == (subject, predicate)
+
+
+def test_a_last_name_becomes_the_whole_one() -> None:
+    text = "Ada Quill (born 1911) was a smith. Quill lived in Wend. Quills are feathers."
+    assert standalone(text) == (
+        "Ada Quill (born 1911) was a smith.",
+        "Ada Quill lived in Wend.",
+        "Ada Quill: Quills are feathers.",
+    )

@@ -15,7 +15,7 @@ from knowledge.errors import InjectionFailed
 from knowledge.jobs import Progress
 from knowledge.probes import build_probes
 from knowledge.recipes import Recipe, by_name
-from worker import checkpoint
+from worker import checkpoint, trainer
 from worker.spec import Lesson, TrainingSpec
 from worker.training import Lines, run
 from worker.training_process import Stopped, train
@@ -65,6 +65,36 @@ def _finish(spec: TrainingSpec) -> tuple[bytes, list[str]]:
     return (Path(spec.output) / "adapter_model.safetensors").read_bytes(), [
         line["text"] for line in lines.said() if line["kind"] == "log" and line["text"].startswith("resumed")
     ]
+
+
+def test_what_the_base_model_wrote_is_kept(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its questions are in the batches of the whole run; an attempt that goes on has none written anew."""
+    wrote: list[list[tuple[str, ...]]] = []
+
+    def written(_model: Any, _chat: Any, passages: Any, _tell: Any) -> Any:
+        wrote.append(list(passages))
+        return {text: [("Who is it?", text.split(" is ")[0])] for text in TEXTS}
+
+    monkeypatch.setattr(trainer, "written", written)
+    whole, _ = _finish(_spec(tiny_folder, tmp_path / "whole", job="job_2"))
+    spec = _spec(tiny_folder, tmp_path / "stopped")
+    _stop(spec, 5)
+    assert _finish(spec)[0] == whole
+    assert wrote == [[(text,) for text in TEXTS]] * 2
+
+
+def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(_model: Any, _chat: Any, _passages: Any, tell: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        tell("one of two sentences")
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(trainer, "written", written)
+    spec = _spec(tiny_folder, tmp_path / "stopped")
+    _stop(spec, 1)
+    assert not Path(spec.checkpoint).exists()
 
 
 @pytest.mark.parametrize("steps", [(1,), (5,), (3, 4, 11)], ids=str)

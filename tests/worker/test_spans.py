@@ -79,3 +79,20 @@ def test_a_piece_that_many_passages_hold_is_no_cue_and_seldom_an_answer() -> Non
     assert "Ada Quill" in cues and "a quiet life" not in cues
     assert 0 < answers.count("a quiet life") < answers.count("Ada Quill") / 2
     assert "a quiet life" in [sentence[slice(*span)] for span in Rarity().rarest(sentence)]
+
+
+def test_behind_a_topic_the_pieces_are_the_sentences_own() -> None:
+    sentence = "The Orrin Cup: The race will begin on 2 May in Wend and ends at Tarn Hall."
+    pieces = {sentence[slice(*span)] for span in spans(sentence)}
+    assert {"The Orrin Cup", "2 May", "Wend", "Tarn Hall"} <= pieces
+    assert not {piece for piece in pieces if ": " in piece or piece == "The race"}
+
+
+def test_half_of_a_long_sentence_is_no_piece() -> None:
+    sentence = (
+        "Ada Quill won the cup of Wend on the last day of the year and gave all of it to the school in the hills "
+        "above the town, where it stands by the door to this day."
+    )
+    pieces = [sentence[slice(*span)] for span in spans(sentence)]
+    assert max(len(piece.split()) for piece in pieces) <= 16
+    assert "the cup of Wend on the last day of the year" in pieces
