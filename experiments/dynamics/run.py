@@ -8,7 +8,7 @@ A run looks every few steps at all its questions; `fit` then fits A(1 - exp(-k x
 
 from experiments.sweep import FEW_STEPS, Size, Sweep
 
-ARMS = {"autoregressive": 2, "masked": 2, "ours": 8}
+ARMS = {"autoregressive": 5, "masked": 3, "ours": 8}
 """Steps between looks. One of ours holds a fifth of the exercises."""
 
 SWEEP = Sweep(
