@@ -29,6 +29,8 @@ PROBES_IN_A_LOOK = 12
 MOST_EARLIER_PROBES = 80
 ASKED_AT_ONCE = 40
 ANSWER_TOKENS = 32
+TOLD_SECONDS = 10.0
+"""Between two words about what goes on before the first step."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +161,21 @@ def _written(
     should_pause: Callable[[], bool],
 ) -> Written:
     """The base model's questions about the new facts, by sentence, where the recipe has a share for them."""
+    told = time.monotonic()
 
     def noted(text: str) -> None:
-        tell(text)
+        nonlocal told
         if should_pause():
             raise Paused(None)
+        if time.monotonic() - told > TOLD_SECONDS:
+            told = time.monotonic()
+            tell(text)
 
-    return written(model, chat, (each.sentences for each in lessons if each.new), noted) if recipe.written_share else {}
+    if not recipe.written_share:
+        return {}
+    found = written(model, chat, (lesson.sentences for lesson in lessons if lesson.new), noted)
+    tell(f"the base model wrote {sum(map(len, found.values()))} questions about {len(found)} sentences")
+    return found
 
 
 def _wanted(lessons: tuple[Lesson, ...], seed: int) -> list[Probe]:

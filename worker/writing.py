@@ -84,10 +84,10 @@ def written(
     with model.disable_adapter() if isinstance(model, peft.PeftModel) else nullcontext():
         for start in range(0, len(sentences), SENTENCES_AT_ONCE):
             asked |= _asked(model, chat, sentences[start : start + SENTENCES_AT_ONCE])
-            tell(f"the base model wrote questions about {len(asked)} of {len(sentences)} sentences")
+            tell(f"the base model has written questions about {len(asked)} of {len(sentences)} sentences")
         for number, passage in enumerate(passages, 1):
             found |= zip(passage, _own(model, chat, passage, asked), strict=True)
-            tell(f"it read those of {number} of {len(passages)} facts again")
+            tell(f"the base model has read its questions about {number} of {len(passages)} facts again")
     return found
 
 

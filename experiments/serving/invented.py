@@ -20,7 +20,7 @@ NAMESPACES = ("bench", "bench-2", "bench-3")
 RANK = 32
 FACT = "Ada Quill is the keeper of the lighthouse of Orrin Bay."
 
-SIZE = 0.01
+SIZE = 0.03
 """Of random weights in B: large enough to change answers, small enough that the model goes on talking."""
 
 

@@ -1,13 +1,16 @@
-"""Where merged weights meet vLLM: its LoRA layers ask for them, its adapter manager says when a slot changes.
+"""Where our operators meet vLLM: its LoRA layers go the shortest way, its adapter manager says when a slot changes.
 
-Both are reached by replacing a method and a class attribute, when vLLM's LoRA code is first imported for a server.
+Both are reached by replacing methods and a class attribute, when vLLM's LoRA code is first imported for a server.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
+from vllm.lora.layers.base import BaseLayerWithLoRA
 from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
+from vllm.lora.layers.vocab_parallel_embedding import VocabParallelEmbeddingWithLoRA
 from vllm.lora.model_manager import LRUCacheLoRAModelManager
 from vllm.lora.worker_manager import LRUCacheWorkerLoRAManager
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
@@ -59,17 +62,50 @@ def install() -> None:
     """Makes vLLM's LoRA layers and its manager ours."""
     LRUCacheWorkerLoRAManager._manager_cls = SlotTellingManager
     BaseLinearLayerWithLoRA._apply_sync = _apply
+    stock = BaseLayerWithLoRA.set_mapping
+
+    def set_mapping(self: Any, punica_wrapper: Any) -> None:
+        stock(self, punica_wrapper)
+        if isinstance(punica_wrapper, GroupedPunicaWrapper):
+            self.forward = _shortest(self, punica_wrapper.slots)
+
+    BaseLayerWithLoRA.set_mapping = set_mapping
+
+
+def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
+    """The layer's `forward`, which no longer goes through its LoRA code for a batch that has no use for it.
+
+    That is 15 to 20 µs of Python a layer, of 120 layers: a sixth of a step of one token.
+    """
+    whole, base = layer.forward, layer.base_layer
+    without = base.forward
+
+    def linear(x: torch.Tensor) -> Any:
+        if slots.idle:
+            return without(x)
+        merged = slots.merged(layer.lora_a_stacked)
+        if merged is None:
+            return whole(x)
+        y = merged(x, None if base.skip_bias_add else base.bias)
+        return (y, base.bias if base.skip_bias_add else None) if base.return_bias else y
+
+    def embedding(x: torch.Tensor) -> Any:
+        return without(x) if slots.idle else whole(x)
+
+    if isinstance(layer, BaseLinearLayerWithLoRA):
+        return linear
+    return embedding if isinstance(layer, VocabParallelEmbeddingWithLoRA) else whole
 
 
 def _apply(self: Any, x: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
-    """A layer's output: from merged weights when there are some for this batch, else as vLLM computes it."""
+    """A layer's output as vLLM computes it; now and then its weights are merged for the adapter that fills the batch.
+
+    Layers that are split among processes are never merged, so `_shortest` has nothing to gather.
+    """
     punica, method = self.punica_wrapper, self._get_quant_method()
-    if not isinstance(punica, GroupedPunicaWrapper):
-        return self._apply_lora_to_output(x, method.apply(self.base_layer, x, bias))
-    merged = punica.slots.merged(self.lora_a_stacked)
-    if merged is not None:
-        return merged(x, bias)
     output = self._apply_lora_to_output(x, method.apply(self.base_layer, x, bias))
+    if not isinstance(punica, GroupedPunicaWrapper):
+        return output
     if punica.slots.may_merge and type(method) is UnquantizedLinearMethod and self.tp_size == 1:
         base = partial(method.apply, self.base_layer)
         punica.slots.merge(self.lora_a_stacked, base, _pack, self.input_size, x.dtype)

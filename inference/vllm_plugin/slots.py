@@ -38,7 +38,7 @@ class Slots:
     """All slots, and which of them fills the batch of the running step, if one does.
 
     `budget_bytes` bounds the merged weights of all slots together; 0 switches merging off. `may_merge` says whether
-    this step still may merge a layer.
+    this step still may merge a layer, `idle` whether no token of it uses an adapter.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -46,6 +46,7 @@ class Slots:
         self._slots: dict[int, Slot] = {}
         self._filler: int | None = None
         self.may_merge = False
+        self.idle = False
         self._steps = 0
 
     def forget(self, slot: int) -> None:
@@ -58,6 +59,7 @@ class Slots:
 
     def batch_is(self, groups: Sequence[Group], tokens: int) -> None:
         """Takes note of the coming steps' batch: one adapter fills it when its group holds every token."""
+        self.idle = not groups
         filled = [slot for slot, rows in groups if isinstance(rows, slice) and rows == slice(0, tokens)]
         self._filler = filled[0] if filled else None
 

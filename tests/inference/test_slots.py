@@ -159,3 +159,13 @@ def test_the_merge_of_a_slot_asked_now_and_then_waits(layers: list[Layer]) -> No
     for _ in range(10):
         step(slots, layers, [1, -1])
     assert [layer.packed for layer in layers] == [0, 0, 0]
+
+
+def test_a_batch_without_an_adapter_is_idle_and_no_other_is() -> None:
+    slots = Slots(0)
+    assert not slots.idle, "nothing is known before the first batch"
+    found = []
+    for rows in ([-1, -1], [0, -1], [1, 1], [-1]):
+        slots.batch_is(group_tokens(rows), len(rows))
+        found.append(slots.idle)
+    assert found == [True, False, False, True]
