@@ -9,7 +9,7 @@ ARMS = ("autoregressive", "masked", "random-token", "ours")
 SWEEP = Sweep(
     "editing",
     {arm: ("--arm", arm) for arm in ARMS},
-    {"debug": Size(2, 1_500, 1, FEW_STEPS), "small": Size(6, 20_000, 2, FEW_STEPS), "full": Size(30, 4_000_000, 4)},
+    {"debug": Size(2, 1_500, 1, FEW_STEPS), "small": Size(6, 20_000, 1, FEW_STEPS), "full": Size(30, 4_000_000, 4)},
     ("--look-minutes", "1e6", "--locality"),
 )
 
