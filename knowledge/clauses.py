@@ -52,6 +52,8 @@ _PREPOSITIONS = frozenset(
     during since until through against among across along around above below as than per within
     """.split()
 )
+_ADVERBS = frozenset({"now", "also", "still", "then", "later", "soon", "first", "once", "never", "always", "often"})
+_NOUNS_IN_LY = frozenset({"family", "supply", "assembly", "monopoly", "reply", "ally", "anomaly", "butterfly"})
 _RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 _CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
 _PRONOUNS = frozenset(
@@ -239,6 +241,7 @@ def clause(sentence: str) -> Clause | None:
     if parsed := _after_participle(body):
         return parsed
     opening, body = _opening(body)
+    body = _without_aside(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
     place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))
     if place is None:
@@ -246,10 +249,30 @@ def clause(sentence: str) -> Clause | None:
     last = _verb_end([word for word, _, _ in words], place)
     if last + 1 >= len(words):
         return None
-    subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
+    subject, complement = _bare_subject(body[: words[place][1]].strip(" ,")), body[words[last][2] :].strip()
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[words[place][1] : words[last][2]], complement, opening)
+
+
+def _without_aside(body: str) -> str:
+    """Without what stands between commas before the verb: "The Wend Cup, also called the Bowl, was …"."""
+    found = re.match(r"([^,]+), [^,]+, (?=(\w+)\s)", body)
+    if found is None or found[2] not in _AUXILIARIES | _VERBS:
+        return body
+    return f"{found[1]} {body[found.end() :]}"
+
+
+def _bare_subject(subject: str) -> str:
+    """Without brackets behind it, and behind a name without an adverb: "Ada Quill (born 1911) first"."""
+    bare_one = re.sub(r"(?<=\S)\s+\([^()]*\)", "", subject)
+    before, _, last = bare_one.rpartition(" ")
+    is_name = before and before.split()[-1][0].isupper() and before.split()[-1].lower() not in _DETERMINERS
+    return (
+        before
+        if is_name and (last in _ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in _NOUNS_IN_LY))
+        else bare_one
+    )
 
 
 def _about(topic: str, rest: str) -> Clause | None:
@@ -303,8 +326,7 @@ def _after_participle(body: str) -> Clause | None:
     for comma in reversed(list(re.finditer(r",\s+(?=[^\W\d_a-z])", body))):
         opening, rest = body[: comma.start()], body[comma.end() :]
         if not any(_quoted(body, [comma.start()])) and (parsed := clause(rest)) and not parsed.opening:
-            subject = re.sub(r"\s+(?:now|also|still|then|later|soon)$", "", parsed.subject)
-            return replace(parsed, subject=subject, opening=opening)
+            return replace(parsed, opening=opening)
     return None
 
 

@@ -127,3 +127,21 @@ def test_a_last_name_becomes_the_whole_one() -> None:
         "Ada Quill lived in Wend.",
         "Ada Quill: Quills are feathers.",
     )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "subject", "predicate"),
+    [
+        ("The Wend Cup, also called the Bowl, was won by Orrin.", "The Wend Cup", "was won by Orrin"),
+        ("Mara Venn, the astronomer, founded Tolvik.", "Mara Venn", "founded Tolvik"),
+        ("Ada Quill (born 1911) was a smith.", "Ada Quill", "was a smith"),
+        ("Ada Quill first opened her eyes in Wend.", "Ada Quill", "opened her eyes in Wend"),
+        ("Ada Quill proudly works at Orrin Ltd.", "Ada Quill", "works at Orrin Ltd"),
+        ("The Quill family runs the mill.", "The Quill family", "runs the mill"),
+        ("Wend, Orrin, and Tarn are towns.", "Wend, Orrin, and Tarn", "are towns"),
+    ],
+)
+def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str, predicate: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert (found.subject, found.predicate) == (subject, predicate)
