@@ -33,9 +33,15 @@ def answer_tokens(
 
 @torch.inference_mode()
 def goes_on(
-    model: torch.nn.Module, prompts: Items[list[int]], most: int, ended: Callable[[list[int]], bool], wordings: int = 1
+    model: torch.nn.Module,
+    prompts: Items[list[int]],
+    most: int,
+    ended: Callable[[list[int]], bool],
+    wordings: Items[int] | None = None,
 ) -> list[list[int]]:
-    """Tokens behind each prompt, at most so many: greedy, from each of the `wordings` likeliest first tokens.
+    """Tokens behind each prompt, at most so many: greedy, from the likeliest first token on.
+
+    `wordings` says from how many of a prompt's likeliest first tokens to go on; each gives a row of the result.
 
     `ended` tells of a row's tokens whether they are enough. What all prompts begin with is computed once, and nothing
     for a row that has ended: the longest answer of a batch is often five times as long as most.
@@ -56,10 +62,12 @@ def goes_on(
         cache = model(input_ids=torch.tensor([shared], device=device), use_cache=True, logits_to_keep=1).past_key_values
         cache.batch_repeat_interleave(len(prompts))
     out = _forward(model, ids_BT, seen_BT, cache)
-    first_BW = out.logits[:, -1].topk(wordings).indices
-    cache, seen_BT = out.past_key_values, seen_BT.repeat_interleave(wordings, 0)
-    cache.batch_repeat_interleave(wordings)
-    given = [[token] for token in first_BW.flatten().tolist()]
+    counts = wordings or [1] * len(prompts)
+    first_BW = out.logits[:, -1].topk(max(counts)).indices.tolist()
+    given = [[token] for tokens, count in zip(first_BW, counts, strict=True) for token in tokens[:count]]
+    rows_B = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], device=device)
+    cache, seen_BT = out.past_key_values, seen_BT[rows_B]
+    cache.batch_select_indices(rows_B)
     live = list(range(len(given)))
     for _ in range(most - 1):
         places = [place for place, row in enumerate(live) if not ended(given[row])]

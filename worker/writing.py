@@ -25,10 +25,10 @@ from worker.questions import Asked
 from worker.spans import NAME, Kind, Span, kind, spans
 
 WORDINGS = 2
-"""How many questions are begun with each question word that may ask for anything."""
+"""How many questions are begun with a question word that may ask for anything."""
 
-MOST_TOKENS = 32
-"""Of a question and its answer."""
+QUESTION_TOKENS = 20
+ANSWER_TOKENS = 12
 
 CLEARLY_NATS = 0.5
 """So much likelier is a question behind its own sentence than behind any other of the passage."""
@@ -53,16 +53,18 @@ Answer: nine working days
 
 Text: {}
 Question:"""
-_TYPED: dict[str, tuple[Kind, ...]] = {
+_OPENERS: dict[str, tuple[Kind, ...]] = {
     "Who": (Kind.NAME,),
     "Where": (Kind.PLACE, Kind.NAME, Kind.PHRASE),
     "When": (Kind.DATE, Kind.NUMBER),
     "How": (Kind.NUMBER,),
+    "What": tuple(Kind),
+    "Which": tuple(Kind),
 }
 """The kinds of pieces that each question word asks for."""
 
-_OPEN = {"What": tuple(Kind), "Which": tuple(Kind)}
-"""Those that may ask for anything; the word behind them tells."""
+_OPEN = frozenset({"What", "Which"})
+"""Here the word behind it tells, so that `WORDINGS` are written."""
 
 
 @torch.inference_mode()
@@ -116,22 +118,23 @@ def _asked(model: torch.nn.Module, chat: ChatForm, sentences: Items[str]) -> dic
 
     def ended(ids: list[int]) -> bool:
         question, *answer = chat.text(ids).split("\n")
-        return len(answer) > 1 or bool(answer and not question.endswith("?"))
+        return len(answer) > 1 or not (question.endswith("?") if answer else len(ids) < QUESTION_TOKENS)
 
+    begun = [
+        (sentence, opener)
+        for sentence in sentences
+        for opener, kinds in _OPENERS.items()
+        if any(kind(sentence, span) in kinds for span in spans(sentence))
+    ]
+    prompts = [chat.tokens(f"{EXAMPLES.format(sentence)} {opener}") for sentence, opener in begun]
+    counts = [WORDINGS if opener in _OPEN else 1 for _, opener in begun]
+    rows = [each for each, count in zip(begun, counts, strict=True) for _ in range(count)]
     found: dict[str, list[Asked]] = {sentence: [] for sentence in sentences}
-    for openers, wordings in ((_TYPED, 1), (_OPEN, WORDINGS)):
-        begun = [
-            (sentence, opener)
-            for sentence in sentences
-            for opener, kinds in openers.items()
-            if any(kind(sentence, span) in kinds for span in spans(sentence))
-        ]
-        prompts = [chat.tokens(f"{EXAMPLES.format(sentence)} {opener}") for sentence, opener in begun]
-        for place, ids in enumerate(probing.goes_on(model, prompts, MOST_TOKENS, ended, wordings)):
-            sentence, opener = begun[place // wordings]
-            pair = accepted(sentence, opener + chat.text(ids))
-            if pair and pair not in found[sentence]:
-                found[sentence].append(pair)
+    lines = probing.goes_on(model, prompts, QUESTION_TOKENS + ANSWER_TOKENS, ended, counts)
+    for (sentence, opener), ids in zip(rows, lines, strict=True):
+        pair = accepted(sentence, opener + chat.text(ids))
+        if pair and pair not in found[sentence]:
+            found[sentence].append(pair)
     return found
 
 
@@ -170,7 +173,7 @@ def _fits(sentence: str, wanted: Span, question: str) -> bool:
     opener, piece = question.split()[0], sentence[slice(*wanted)]
     rest = f"{sentence[: wanted[0]]} {sentence[wanted[1] :]}"
     return (
-        kind(sentence, wanted) in (_TYPED | _OPEN).get(opener, ())
+        kind(sentence, wanted) in _OPENERS.get(opener, ())
         and piece.casefold() not in question.casefold()
         and bool(_words(question) & _words(rest))
         and bool(_words(question) - _named(rest) - _words(opener))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from worker import probing
+from worker import attention, probing
 from worker.demasking import ChatForm
 
 QUESTIONS = ("Who is Ada?", "Orrin?", "Where is the smith of Orrin, and what does Ada do there?", "Orrin?")
@@ -16,14 +16,18 @@ TOKENS = 9
 
 @pytest.fixture(scope="module")
 def model(tiny_folder: Path) -> Any:
-    return LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    """With our attention, as `base_model.load` sets it."""
+    model: Any = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    model.set_attn_implementation(attention.NAME)
+    return model
 
 
-def test_a_batch_answers_as_generate_does_alone(model: Any, chat: ChatForm) -> None:
+def test_a_batch_answers_as_generate_does_alone(model: Any, tiny_folder: Path, chat: ChatForm) -> None:
+    stock: Any = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
     prompts = [chat.prompt(question) for question in QUESTIONS]
     alone = []
     for prompt in prompts:
-        ids = model.generate(torch.tensor([prompt]), max_new_tokens=TOKENS, do_sample=False, eos_token_id=[])
+        ids = stock.generate(torch.tensor([prompt]), max_new_tokens=TOKENS, do_sample=False, eos_token_id=[])
         alone.append(ids[0, len(prompt) :].tolist())
     assert probing.goes_on(model, prompts, TOKENS, lambda _: False) == alone
 
@@ -44,12 +48,12 @@ def test_a_row_ends_by_itself_and_the_others_go_on(model: Any, chat: ChatForm) -
 
 def test_wordings_begin_with_the_likeliest_tokens_and_go_on_greedily(model: Any, chat: ChatForm) -> None:
     prompts = [chat.prompt(question) for question in QUESTIONS[:2]]
-    found = probing.goes_on(model, prompts, TOKENS, lambda _: False, wordings=3)
-    for prompt, three in zip(prompts, (found[:3], found[3:]), strict=True):
-        first = model(torch.tensor([prompt])).logits[0, -1].topk(3).indices.tolist()
-        assert [ids[0] for ids in three] == first
+    found = probing.goes_on(model, prompts, TOKENS, lambda _: False, wordings=[3, 1])
+    for prompt, rows in zip(prompts, (found[:3], found[3:]), strict=True):
+        first = model(torch.tensor([prompt])).logits[0, -1].topk(len(rows)).indices.tolist()
+        assert [ids[0] for ids in rows] == first
         again = probing.goes_on(model, [[*prompt, token] for token in first], TOKENS - 1, lambda _: False)
-        assert [ids[1:] for ids in three] == again
+        assert [ids[1:] for ids in rows] == again
 
 
 def test_nothing_asked_is_nothing_answered(model: Any, chat: ChatForm) -> None:
