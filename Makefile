@@ -12,7 +12,7 @@ CODE    := knowledge service worker inference command experiments tests tools
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix lock bench bench-injection bench-serving bench-dashboard dashboard-shots fuzz drill drill-retention drill-hosts compose-check clean
+.PHONY: help install demo base up test check fix lock bench bench-injection bench-serving bench-dashboard dashboard-shots fuzz drill drill-retention drill-hosts compose-check clean
 
 help: ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ $(STAMP): locks/$(BACKEND).txt pyproject.toml tools/install.py tools/pip_setting
 
 demo: install ## Teach three invented facts to the real stack: questions before and after, exit 0 if it learnt them
 	@$(BIN)/engrain demo
+
+base: install ## Prepare the embedded base model in engrain-data/models, and print where it lies
+	@$(BIN)/python -m worker.base_model
 
 up: install ## Run everything on this machine until Ctrl-C
 	@$(BIN)/engrain up

@@ -9,9 +9,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from experiments.knowledge_injection.options import of_a_model
 
 RUN = "experiments.knowledge_injection.run"
 Options = tuple[str, ...]
@@ -47,7 +49,7 @@ class Sweep:
     def main(self) -> None:
         """Reads the command line, runs what is missing, prints a table on standard error."""
         parser = argparse.ArgumentParser(prog=f"python -m experiments.{self.name}.run")
-        parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+        of_a_model(parser)
         parser.add_argument("--data", required=True, help="the set's folder, or generated-names, generated-biography")
         parser.add_argument("--size", default="small", choices=sorted(self.sizes), help=describe(self.sizes))
         parser.add_argument("--only", nargs="*", choices=sorted(self.settings), help="some of the settings")
@@ -56,6 +58,8 @@ class Sweep:
         parser.add_argument("--dry-run", action="store_true", help="say what each run needs, and end")
         arguments = parser.parse_args()
         size = self.sizes[arguments.size]
+        if arguments.dry_run:
+            size, seeds, arguments.output = replace(size, seeds=1), size.seeds, None  # seeds differ in nothing here
         lines = _read(arguments.output)
         for name, options in self.settings.items():
             for seed in range(size.seeds):
@@ -63,11 +67,17 @@ class Sweep:
                 if (arguments.only and name not in arguments.only) or _done(lines, about, seed, arguments.data):
                     continue
                 told = (*self.common, *options)
-                for line in started(arguments, size, seed, (*told, *(() if "ours" in told else size.options))):
-                    lines.append(about | line)
-                    _write(lines[-1], arguments.output)
-        if not arguments.dry_run:
-            print(table([line for line in lines if line["kind"] == "end"]), file=sys.stderr)
+                try:
+                    for line in started(arguments, size, seed, (*told, *(() if "ours" in told else size.options))):
+                        lines.append(about | line)
+                        _write(lines[-1], arguments.output)
+                except subprocess.CalledProcessError as error:
+                    sys.exit(
+                        f"{self.name}: the setting {name!r} ended with {error.returncode}; its reason stands above."
+                    )
+        needed = [line for line in lines if line["kind"] == "needs"]
+        ends = [line for line in lines if line["kind"] == "end"]
+        print(needs_table(needed, seeds) if arguments.dry_run else table(ends), file=sys.stderr)
 
 
 def describe(sizes: Mapping[str, Size]) -> str:
@@ -109,6 +119,24 @@ def table(ends: Sequence[dict[str, Any]]) -> str:
         row |= {"canaries": f"{mean([run['canaries'] for run in runs]):.3f}"} if "canaries" in runs[0] else {}
         rows.append(row)
     return markdown(rows)
+
+
+def needs_table(needed: Sequence[dict[str, Any]], seeds: int) -> str:
+    """Markdown: what a run of each setting needs, and all runs together. Weights without activations."""
+    rows = [
+        {
+            "setting": line["setting"],
+            "runs": str(seeds),
+            "steps a run": f"{line['steps']:,}",
+            "tokens": f"{line['tokens']:,}",
+            "petaflop": f"{line['petaflop']:,.3f}",
+            "weights, GiB": str(line["weights_gib"]),
+        }
+        for line in needed
+    ]
+    tokens, petaflop = (seeds * sum(line[key] for line in needed) for key in ("tokens", "petaflop"))
+    every = {"setting": "*all*", "runs": str(seeds * len(needed)), "tokens": f"{tokens:,}"}
+    return markdown([*rows, every | {"petaflop": f"{petaflop:,.3f}"}])
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:

@@ -27,6 +27,7 @@ import torch
 
 from experiments.changes import changed
 from experiments.continual.holding import held_to_last
+from experiments.knowledge_injection.options import of_a_model
 from experiments.quick.bench import Invented, general_answers, holds, lessons, read
 from knowledge.recipes import Recipe, by_name
 from worker import base_model, lora, probing, trainer
@@ -42,7 +43,7 @@ ASKED_AT_ONCE = 40
 def main() -> None:
     """Runs one strategy or more."""
     parser = argparse.ArgumentParser(prog="python -m experiments.continual.strategies", description=main.__doc__)
-    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    of_a_model(parser)
     parser.add_argument("--strategy", nargs="+", default=STRATEGIES, choices=STRATEGIES)
     parser.add_argument("--set", default="held_out", help="dev or held_out")
     parser.add_argument("--batches", type=int, default=4)

@@ -29,6 +29,7 @@ from experiments.diffusion import denoiser as denoisers
 from experiments.diffusion.denoiser import Adapted, Denoiser
 from experiments.diffusion.objective import Example, passage, reply, restored
 from experiments.diffusion.training import in_batches, train
+from experiments.knowledge_injection.options import of_a_model
 from worker import lora
 from worker.batches import turns
 from worker.demasking import ChatForm
@@ -58,7 +59,7 @@ class Text:
 def main() -> None:
     """Writes the texts, trains the adapter and says what it restores."""
     parser = argparse.ArgumentParser(prog="python -m experiments.diffusion.adapt", description=main.__doc__)
-    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    of_a_model(parser)
     parser.add_argument("--output", required=True, type=Path, help="the folder that becomes the denoiser")
     parser.add_argument("--minutes", type=float, default=60.0, help="minutes of training")
     parser.add_argument("--texts", type=int, default=2000, help="so many texts, where none are written yet")

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments.knowledge_injection.options import of_a_model
+
 WITHOUT: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "turns of a talk": ("talk_share=0",),
@@ -46,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.knowledge_injection.ablation", description=main.__doc__
     )
-    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    of_a_model(parser)
     parser.add_argument("--data", required=True, type=Path, help="the set's folder")
     parser.add_argument("--passages", type=int, default=10, help="teach only so many")
     parser.add_argument("--tokens", type=int, default=30_000, help="tokens of every run")

@@ -26,6 +26,7 @@ import peft
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from experiments.knowledge_injection.options import of_a_model
 from experiments.quick.bench import read
 from knowledge.probes import Direction, Probe, build_probes, passed
 from knowledge.processor import float_type
@@ -79,7 +80,7 @@ class Course:
 def main() -> None:
     """Runs both loops, each in processes of its own, and prints a line a run and a last one."""
     parser = argparse.ArgumentParser(prog="python -m experiments.knowledge_injection.bench", description=main.__doc__)
-    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    of_a_model(parser)
     parser.add_argument("--facts", type=int, default=6, help="passages, from experiments/quick/dev.txt")
     parser.add_argument("--steps", type=int, default=4, help="steps of a round that measures speed")
     parser.add_argument("--rounds", type=int, default=2)

@@ -9,6 +9,18 @@ from experiments.knowledge_injection.sets import InjectionSet, read
 DEFAULT_PASSAGES = 60
 
 
+def of_a_model(parser: argparse.ArgumentParser) -> None:
+    """Adds the base model."""
+    parser.add_argument("--base", type=prepared, required=True, help="the prepared base model: a folder or hub name")
+
+
+def prepared(name: str) -> str:
+    """A folder that is there, or what may be a name of the hub. Raises `argparse.ArgumentTypeError`."""
+    if not Path(name).is_dir() and name.count("/") != 1:
+        raise argparse.ArgumentTypeError(f"there is no folder {name}; `make base` prepares the embedded model")
+    return name
+
+
 def of_a_set(parser: argparse.ArgumentParser) -> None:
     """Adds the set, how much of it, and the seed."""
     parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")

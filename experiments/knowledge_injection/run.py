@@ -27,7 +27,7 @@ from experiments.changes import changed
 from experiments.editing.locality import locality
 from experiments.knowledge_injection import sets
 from experiments.knowledge_injection.arms import Arm, arms
-from experiments.knowledge_injection.options import chosen, of_a_process, of_a_set
+from experiments.knowledge_injection.options import chosen, of_a_model, of_a_process, of_a_set
 from experiments.paraphrases import texts
 from experiments.provenance import stamp
 from experiments.quick.bench import general_answers
@@ -51,7 +51,7 @@ class TimeSpent(Exception):
 def main() -> None:
     """Runs one arm."""
     parser = argparse.ArgumentParser(prog="python -m experiments.knowledge_injection.run", description=main.__doc__)
-    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
+    of_a_model(parser)
     of_a_set(parser)
     of_a_process(parser, look_minutes=5.0)
     parser.add_argument("--arm", default="ours", choices=sorted(arms()))

@@ -23,7 +23,7 @@ from experiments.mask_ratio import run as mask_ratio
 from experiments.paraphrases import run as paraphrases
 from experiments.paraphrases import texts
 from experiments.provenance import command, stamp
-from experiments.sweep import Size, Sweep, table
+from experiments.sweep import Size, Sweep, needs_table, table
 from knowledge.probes import build_probes
 from knowledge.recipes import default, paper
 from tests.worker.conftest import *  # noqa: F403  (the tiny model's fixtures)
@@ -70,7 +70,7 @@ def test_a_sweep_runs_what_its_file_does_not_have_yet(
     settings = {"one": ("--arm", "masked", "a=1"), "two": ("--arm", "ours")}
     trial = Sweep("trial", settings, {"small": Size(3, 70, 2, ("b=2",))}, ("--canaries",))
     output = tmp_path / "results" / "trial.jsonl"
-    words = ["trial", "--base", "/models/m", "--data", "/sets/people", "--output", str(output)]
+    words = ["trial", "--base", "models/m", "--data", "/sets/people", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", [*words, "--only", "one"])
     trial.main()
     asked = fake.read_text().splitlines()
@@ -93,8 +93,8 @@ def test_a_sweep_runs_what_its_file_does_not_have_yet(
 
 def test_a_failed_run_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "RUN", "no_such_module")
-    monkeypatch.setattr(sys, "argv", ["trial", "--base", "m", "--data", "people"])
-    with pytest.raises(subprocess.CalledProcessError):
+    monkeypatch.setattr(sys, "argv", ["trial", "--base", "models/m", "--data", "people"])
+    with pytest.raises(SystemExit, match="the setting 'one' ended with 1"):
         Sweep("trial", {"one": ()}, {"small": Size(1, 1, 1)}).main()
 
 
@@ -220,3 +220,31 @@ def test_the_page_has_a_section_for_each_experiment_and_says_what_was_not_run(tm
 def test_the_page_in_the_project_is_that_of_its_results(tmp_path: Path) -> None:
     results = shutil.copytree(pages.HERE, tmp_path / "experiments", ignore=shutil.ignore_patterns("*.py", "*.pyc"))
     assert pages.page(results) == (pages.HERE / "REPORT.md").read_text(), "run `python -m experiments report`"
+
+
+def test_a_missing_base_is_said_in_one_sentence(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.mask_ratio.run",
+            "--base",
+            str(tmp_path / "none"),
+            "--data",
+            "generated-names",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "make base" in ended.stderr.splitlines()[-1]
+
+
+def test_what_all_runs_need_is_summed_over_seeds() -> None:
+    needed = [
+        {"setting": name, "steps": 10, "tokens": tokens, "petaflop": 0.25, "weights_gib": 0.5}
+        for name, tokens in (("a", 1000), ("b", 3000))
+    ]
+    last = needs_table(needed, seeds=4).splitlines()[-1]
+    assert [cell.strip() for cell in last.strip("|").split("|")] == ["*all*", "8", "", "16,000", "2.000", ""]
