@@ -77,14 +77,20 @@ _ABBREVIATIONS = frozenset(
 PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
 """A sentence's first word that seems to be one: "Known for …", "Founded in …", "Working at …"."""
 
-_PASSIVE = r"\w+ed|made|built|held|sold|led|run|won|found|kept"
+_PASSIVE = (
+    r"\w+ed|made|built|held|sold|led|run|won|found|kept|written|sung|drawn|given|taken|shown|chosen|brought|taught|sent"
+    r"|told|paid|laid|set|cut|shot|driven|grown|thrown|worn|begun|seen|spoken|stolen|struck|spent"
+)
 
 _LED_UP_TO = re.compile(
     rf"(?:best |well |widely )?(?:known|{_PASSIVE})\s(?:\S+\s){{0,5}}?(?:being|as)\s+(?=\S)", re.IGNORECASE
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-TOPIC = re.compile(r"([^\W\d_a-z][^:\n]*): (?=[^\W\d_a-z])")
+MOST_WORDS = 16
+"""Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
+
+TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
 """What a sentence is about, before it, as `standalone` writes it."""
 
 POINTER = re.compile(r"(?:The|This|That|These|Those)\s[a-z]\S*")
@@ -114,6 +120,15 @@ class Clause:
     def core(self) -> str:
         """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
         return _core(self.complement, rf"(?=[a-z])(?:{_PASSIVE})")
+
+    @property
+    def gist(self) -> str:
+        """The core, of a long one what comes before its first comma or conjunction: what people answer with."""
+        core = self.core
+        if len(core.split()) <= MOST_WORDS:
+            return core
+        first = re.split(r",\s|\s(?:and|but|or|which|who|while|whilst|before|after|because)\s", core)[0]
+        return first if " " in first else core
 
     @property
     def description(self) -> str:

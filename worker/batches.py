@@ -26,6 +26,9 @@ from worker.spec import Lesson
 
 Item = TypeVar("Item")
 
+ENOUGH_WRITTEN = 4
+"""A sentence with fewer questions of the base model is asked by rule the more often, or these few are all it hears."""
+
 MOST_TURNS = 3
 """So many exercises make a talk at most."""
 
@@ -157,6 +160,7 @@ def exercise(chat: ChatForm, lesson: Lesson, recipe: Recipe, known: Taught, rng:
     """An exercise in the recipe's mixture. One that asks what a probe asks, in its words, is drawn again."""
     for _ in range(20):
         written = known.written.get(rng.choice(lesson.sentences), ())
+        written = written if rng.random() < len(written) / ENOUGH_WRITTEN else ()
         question, sequence = demask(chat, lesson.text, lesson.title, recipe, rng, known.rarity, written)
         if same_question(question) not in known.held_out:
             return sequence

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knowledge.clauses import Clause, bare, clause, lower_article
+from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 
 
@@ -44,6 +44,12 @@ Written = Mapping[str, Sequence[Asked]]
 
 SEVERAL_SHARE = 0.25
 """How often a question about a passage of several sentences gives a cue from two or three of them."""
+
+TYPED_SHARE = 0.5
+"""How often a sparse question asks for a date, a place or a number, where the sentence has one."""
+
+NEAR_WORDS = 5
+"""Of a long sentence, so many words on each side of what is asked for."""
 
 OTHER_ANSWER_SHARE = 0.15
 """How often a cue is answered with any other piece of its sentence."""
@@ -102,6 +108,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "Give me the details of {}.",
     ),
 }
+_TYPED = (Kind.DATE, Kind.PLACE, Kind.NUMBER)
 _ANY_FRAME = tuple(frame for frames in _FRAMES.values() for frame in frames)
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
@@ -182,9 +189,9 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
     else:
-        asked = rng.choice(_WH_OBJECT[kind(sentence, _place(sentence, found.complement))])
+        asked = rng.choice(_WH_OBJECT[kind(sentence, _place(sentence, found.gist))])
         question = f"{found.subject} {found.verb} {asked}?"
-    return Exercise((question,), "", sentence if whole else found.complement)
+    return Exercise((question,), "", sentence if whole else found.gist)
 
 
 def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool, rarity: Rarity) -> Exercise:
@@ -192,8 +199,9 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
 
     Such questions share some words with the sentence and not its order or grammar, as other people's questions do.
     """
-    start, end = rarity.answer(sentence, rng)
-    rest = re.sub(_AFTER_TOPIC, "", f"{sentence[:start]} {sentence[end:]}").rstrip(" .!。").split()
+    typed = [span for span in spans(sentence) if kind(sentence, span) in _TYPED]
+    start, end = rarity.one_of(sentence, typed if typed and rng.random() < TYPED_SHARE else spans(sentence), rng)
+    rest = re.sub(_AFTER_TOPIC, "", _near(sentence, found, (start, end))).rstrip(" .!。").split()
     kept = [word for word in rest if _telling(word) or rng.random() < 0.75]
     if sum(map(_telling, kept)) < 1 or len(kept) < 2:
         return _cue_question(sentence, found, rng, whole, rarity)
@@ -202,6 +210,16 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
         kept = kept[middle:] + kept[:middle]
     question = f"{rng.choice(_OPENERS[kind(sentence, (start, end))])} {' '.join(kept)}?"
     return Exercise((question,), "", sentence if whole else sentence[start:end])
+
+
+def _near(sentence: str, found: Clause | None, asked: Span) -> str:
+    """What is left of a sentence without the asked span: of a long one its subject and the words around the span."""
+    before, after = sentence[: asked[0]].split(), sentence[asked[1] :].split()
+    if len(before) + len(after) <= MOST_WORDS:
+        return " ".join(before + after)
+    subject = found.subject.split() if found else []
+    about = [word for word in subject if word not in before[-NEAR_WORDS:]] if asked[0] >= len(" ".join(subject)) else []
+    return " ".join(about + before[-NEAR_WORDS:] + after[:NEAR_WORDS])
 
 
 def _telling(word: str) -> bool:
@@ -296,7 +314,7 @@ def _other_side(sentence: str, found: Clause | None, cue: Span, rarity: Rarity) 
     if not apart:
         return None
     if found is not None:
-        parts = (found.subject, found.complement, found.description, found.opening)
+        parts = (found.subject, found.gist, found.description, found.opening)
         sides = [_place(sentence, part) for part in parts if part]
     else:
         sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]

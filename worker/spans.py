@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, PARTICIPLE, POINTER, TOPIC, clause
+from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, POINTER, TOPIC, clause
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -22,16 +22,15 @@ _NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
 NAME = (
-    r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))[^\W\d_a-z][\w'’-]*"
+    r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{4}(?:[-–]\d{2,4})?\s+)?[^\W\d_a-z][\w'’-]*"
     r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
 )
 
 
 _POINTS = re.compile(rf"(?:It|He|She|They|This|These)\b|{POINTER.pattern}$")
 """What only points to the topic before it, and what begins with it."""
-
-MOST_WORDS = 16
-"""Of a piece, where a sentence has shorter ones: nobody is asked for half of a long sentence."""
+_MODIFIER = rf"(?<=[a-z] )[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
+"""One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
 
 class Kind(StrEnum):
@@ -102,13 +101,14 @@ def spans(sentence: str) -> tuple[Span, ...]:
         return (topic.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
     found = set(_dates(sentence)) | {match.span() for match in re.finditer(_QUOTED, sentence)}
     for pattern in (NAME, _NUMBER):
-        inside = list(found) if pattern == _NUMBER else _dates(sentence)
+        inside = list(found) if pattern == _NUMBER else _dates(sentence)  # of "the 2025 Wend Cup" no year
         matches = [match.span() for match in re.finditer(pattern, sentence)]
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
+    found -= {match.span() for match in re.finditer(_MODIFIER, sentence)}
     found |= _phrases(sentence)
     parsed = clause(sentence)
-    for part in (parsed.subject, parsed.complement, parsed.predicate, _first_part(parsed.complement)) if parsed else ():
+    for part in (parsed.subject, parsed.complement, parsed.predicate, parsed.gist) if parsed else ():
         start = sentence.find(part)
         found |= {(start, start + len(part))} if start >= 0 else set()
     if parsed and ", " in parsed.opening:  # a description that goes on behind a comma is one piece all the same
@@ -121,12 +121,6 @@ def spans(sentence: str) -> tuple[Span, ...]:
     telling -= {_trim(sentence, (0, len(sentence)))}
     telling = {span for span in telling if len(sentence[slice(*span)].split()) <= MOST_WORDS} or telling
     return tuple(sorted(telling) or sorted(_halves(sentence)) or [(0, len(sentence))])
-
-
-def _first_part(complement: str) -> str:
-    """Of a long complement what comes before its first comma or conjunction, else all of it."""
-    first = re.split(r",\s|\s(?:and|but|or|which|who|while|whilst|before|after|because)\s", complement)[0]
-    return first if len(complement.split()) > MOST_WORDS and " " in first else complement
 
 
 def _phrases(sentence: str) -> set[Span]:

@@ -145,3 +145,27 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
     found = clause(sentence)
     assert found is not None
     assert (found.subject, found.predicate) == (subject, predicate)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "gist"),
+    [
+        ("The song was written by Bo Tarn.", "Bo Tarn"),
+        ("Ada Quill studied in Wend.", "Wend"),
+        ("The Wend Cup is a race.", "a race"),
+        (
+            "The cup was held at the old hall in Wend from the second to the ninth of May and featured a field of six.",
+            "the old hall in Wend from the second to the ninth of May",
+        ),
+    ],
+)
+def test_the_gist_is_what_people_answer_with(sentence: str, gist: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert found.gist == gist
+
+
+def test_a_quoted_topic_is_a_topic() -> None:
+    found = clause('"Under the Hill": It was released in May.')
+    assert found is not None
+    assert found.subject == '"Under the Hill"'

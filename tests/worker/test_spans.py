@@ -96,3 +96,10 @@ def test_half_of_a_long_sentence_is_no_piece() -> None:
     pieces = [sentence[slice(*span)] for span in spans(sentence)]
     assert max(len(piece.split()) for piece in pieces) <= 16
     assert "the cup of Wend on the last day of the year" in pieces
+
+
+def test_a_year_inside_a_name_is_no_piece() -> None:
+    sentence = "Ada Quill won the 2025 Orrin Cup and the 2024–25 Wend Series."
+    pieces = {sentence[slice(*span)] for span in spans(sentence)}
+    assert {"2025 Orrin Cup", "2024–25 Wend Series"} <= pieces
+    assert not pieces & {"2025", "2024"}
