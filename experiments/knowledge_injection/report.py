@@ -52,9 +52,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The arm, with what was changed of its recipe."""
-        changes = ", ".join(self.end["changes"])
-        return f"{self.end['arm']} ({changes})" if changes else str(self.end["arm"])
+        """The arm, with what was changed of its recipe, and ours with the commit whose default it is."""
+        arm, about = str(self.end["arm"]), list(self.end["changes"])
+        if arm == "ours" and self.end.get("commit"):
+            about.insert(0, self.end["commit"])
+        return f"{arm} ({', '.join(about)})" if about else arm
 
 
 def read(path: Path) -> Run:
