@@ -160,7 +160,10 @@ def _written(
     tell: Callable[[str], None],
     should_pause: Callable[[], bool],
 ) -> Written:
-    """The base model's questions about the new facts, by sentence, where the recipe has a share for them."""
+    """The base model's questions about the new facts, by sentence, where the recipe has a share for them.
+
+    Only of passages of several sentences: alone, there is no other to tell an odd question by.
+    """
     told = time.monotonic()
 
     def noted(text: str) -> None:
@@ -173,7 +176,8 @@ def _written(
 
     if not recipe.written_share:
         return {}
-    found = written(model, chat, (lesson.sentences for lesson in lessons if lesson.new), noted)
+    passages = [lesson.sentences for lesson in lessons if lesson.new and len(lesson.sentences) > 1]
+    found = written(model, chat, passages, noted)
     tell(f"the base model wrote {sum(map(len, found.values()))} questions about {len(found)} sentences")
     return found
 
