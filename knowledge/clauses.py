@@ -52,7 +52,8 @@ _PREPOSITIONS = frozenset(
     during since until through against among across along around above below as than per within
     """.split()
 )
-_ADVERBS = frozenset({"now", "also", "still", "then", "later", "soon", "first", "once", "never", "always", "often"})
+_PASSING = frozenset({"now", "also", "still", "then", "later", "soon"})
+_ADVERBS = _PASSING | {"first", "once", "never", "always", "often", "seldom", "almost", "not"}
 _NOUNS_IN_LY = frozenset({"family", "supply", "assembly", "monopoly", "reply", "ally", "anomaly", "butterfly"})
 _RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 _CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
@@ -82,6 +83,10 @@ _PASSIVE = (
     r"|told|paid|laid|set|cut|shot|driven|grown|thrown|worn|begun|seen|spoken|stolen|struck|spent"
 )
 
+_AT = "in|at|on|by|as"
+SMALL_WORDS = frozenset({*_AT.split("|"), "the", "a", "an"})
+"""Before a name these only say where it belongs; "without", "before" or "until" say more."""
+
 _LED_UP_TO = re.compile(
     rf"(?:best |well |widely )?(?:known|{_PASSIVE})\s(?:\S+\s){{0,5}}?(?:being|as)\s+(?=\S)", re.IGNORECASE
 )
@@ -92,9 +97,6 @@ MOST_WORDS = 16
 
 TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
 """What a sentence is about, before it, as `standalone` writes it."""
-
-POINTER = re.compile(r"(?:The|This|That|These|Those)\s[a-z]\S*")
-"""A subject that may stand for the topic: "The fair", "This book"."""
 
 _COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
 
@@ -123,12 +125,18 @@ class Clause:
 
     @property
     def gist(self) -> str:
-        """The core, of a long one what comes before its first comma or conjunction: what people answer with."""
-        core = self.core
-        if len(core.split()) <= MOST_WORDS:
-            return core
-        first = re.split(r",\s|\s(?:and|but|or|which|who|while|whilst|before|after|because)\s", core)[0]
-        return first if " " in first else core
+        """The complement as people answer with it: "written by Bo" → "Bo", "in Wend" → "Wend".
+
+        Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. Of a
+        long one what comes before its first comma or conjunction.
+        """
+        if {"not", "never"} & set(self.verb.split()):
+            return self.complement
+        told = re.sub(rf"^(?:(?:{_PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
+        if len(told.split()) <= MOST_WORDS:
+            return told
+        first = re.split(r",\s|\s(?:and|but|which|who|while|whilst|because)\s", told)[0]
+        return first if " " in first else told
 
     @property
     def description(self) -> str:
@@ -264,48 +272,50 @@ def clause(sentence: str) -> Clause | None:
     last = _verb_end([word for word, _, _ in words], place)
     if last + 1 >= len(words):
         return None
-    subject, complement = _bare_subject(body[: words[place][1]].strip(" ,")), body[words[last][2] :].strip()
+    subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
+    adverb = _adverb(subject)
+    subject = re.sub(r"(?<=\S)\s+\([^()]*\)$", "", subject.removesuffix(adverb).rstrip())
+    begins = words[place if not adverb or adverb in _PASSING else place - 1][1]  # "never" belongs to the verb
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
-    return Clause(subject, body[words[place][1] : words[last][2]], complement, opening)
+    return Clause(subject, body[begins : words[last][2]], complement, opening)
 
 
 def _without_aside(body: str) -> str:
-    """Without what stands between commas before the verb: "The Wend Cup, also called the Bowl, was …"."""
-    found = re.match(r"([^,]+), [^,]+, (?=(\w+)\s)", body)
+    """Without what stands between commas before the verb, unless that takes something away from the subject.
+
+    "The Wend Cup, also called the Bowl, was …", but "The mills, except Orrin's, are …" stays.
+    """
+    found = re.match(r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)[^,]+, (?=(\w+)\s)", body)
     if found is None or found[2] not in _AUXILIARIES | _VERBS:
         return body
     return f"{found[1]} {body[found.end() :]}"
 
 
-def _bare_subject(subject: str) -> str:
-    """Without brackets behind it, and behind a name without an adverb: "Ada Quill (born 1911) first"."""
-    bare_one = re.sub(r"(?<=\S)\s+\([^()]*\)", "", subject)
-    before, _, last = bare_one.rpartition(" ")
-    is_name = before and before.split()[-1][0].isupper() and before.split()[-1].lower() not in _DETERMINERS
-    return (
-        before
-        if is_name and (last in _ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in _NOUNS_IN_LY))
-        else bare_one
-    )
+def _adverb(subject: str) -> str:
+    """The adverb that stands between a name and its verb: of "Ada Quill never" "never"; or empty."""
+    before, _, last = subject.rpartition(" ")
+    name = before.split()[-1] if before else ""
+    is_name = name[:1].isupper() and name.lower() not in _DETERMINERS
+    is_adverb = last in _ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in _NOUNS_IN_LY)
+    return last if is_name and is_adverb else ""
 
 
 def _about(topic: str, rest: str) -> Clause | None:
-    """What is said behind a topic, of the topic where the subject only points to it: "It", "The fair"."""
+    """What is said behind a topic: of the topic where the subject is a pronoun, else of the subject itself.
+
+    One that begins with an article stays with its topic: "the winner" alone could be anybody's.
+    """
     opening = ""
-    if led := re.match(rf"({PARTICIPLE}\s[^,]+),\s+(?=(?:it|he|she|they|the\s\w+)\s)", rest):
+    if led := re.match(rf"({PARTICIPLE}\s[^,]+),\s+(?=(?:it|he|she|they)\s)", rest):
         opening, rest = led[1], rest[led.end()].upper() + rest[led.end() + 1 :]
     parsed = clause(rest)
-    if parsed is None or not (parsed.pronoun or (POINTER.fullmatch(parsed.subject) and _is_name(topic))):
-        return parsed
-    return replace(parsed, subject=topic, opening=opening or parsed.opening)
-
-
-def _is_name(topic: str) -> bool:
-    """Whether a topic names something, and is no label ("Opening hours", "Note")."""
-    first, *others = topic.split()
-    capital = all(word in FUNCTION_WORDS or not word[0].islower() for word in others)
-    return bool(others) and (capital or first in {"The", "A", "An"})
+    if parsed is None:
+        return None
+    if parsed.pronoun:
+        return replace(parsed, subject=topic, opening=opening or parsed.opening)
+    alone = parsed.opening or parsed.subject.split()[0].lower() not in _DETERMINERS
+    return parsed if alone else replace(parsed, subject=f"{topic}: {parsed.subject}")
 
 
 def _apposition(body: str, opening: str) -> Clause | None:

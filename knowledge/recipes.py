@@ -58,7 +58,8 @@ class Recipe:
         float, "How often it answers a question that the base model wrote about a sentence (relative weight)."
     ] = 0.0
     whole_share: Annotated[
-        float, "How often a blank or a question is answered with the whole sentence instead of the asked words."
+        float,
+        "How often a blank or a question made by rule is answered with the whole sentence, not with the asked words.",
     ] = 1.0
     talk_share: Annotated[
         float,

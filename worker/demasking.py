@@ -236,7 +236,10 @@ def _hidden_id(tokenizer: "PreTrainedTokenizerBase", used: str) -> int:
 
 
 def main() -> None:
-    """Prints one exercise: hidden tokens red, learnt ones green."""
+    """Prints one exercise: hidden tokens red, learnt ones green.
+
+    Where it would be a question that the base model writes (`worker/writing.py`) it is one made by rule.
+    """
     parser = argparse.ArgumentParser(prog="python -m worker.demasking", description=main.__doc__)
     parser.add_argument("text")
     parser.add_argument("--recipe", default="default", help="default or paper")

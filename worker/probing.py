@@ -1,6 +1,6 @@
 """Questions asked of the model in this process: greedy answers.
 
-Legend: B rows of a batch, T tokens of a row, V vocabulary.
+Legend: B rows of a batch, T tokens of a row, W likeliest first tokens.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,6 @@ def goes_on(
     """Tokens behind each prompt, at most so many: greedy, from the likeliest first token on.
 
     `wordings` says from how many of a prompt's likeliest first tokens to go on; each gives a row of the result.
-
     `ended` tells of a row's tokens whether they are enough. What all prompts begin with is computed once, and nothing
     for a row that has ended: the longest answer of a batch is often five times as long as most.
     """

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, POINTER, TOPIC, clause
+from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, TOPIC, clause
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -26,9 +26,9 @@ NAME = (
     r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
 )
 
+_POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
+"""Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
 
-_POINTS = re.compile(rf"(?:It|He|She|They|This|These)\b|{POINTER.pattern}$")
-"""What only points to the topic before it, and what begins with it."""
 _MODIFIER = rf"(?<=[a-z] )[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
 """One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
@@ -101,7 +101,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
         return (topic.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
     found = set(_dates(sentence)) | {match.span() for match in re.finditer(_QUOTED, sentence)}
     for pattern in (NAME, _NUMBER):
-        inside = list(found) if pattern == _NUMBER else _dates(sentence)  # of "the 2025 Wend Cup" no year
+        inside = list(found) if pattern == _NUMBER else _dates(sentence)
         matches = [match.span() for match in re.finditer(pattern, sentence)]
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}

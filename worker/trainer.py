@@ -134,18 +134,18 @@ def train(
         if step < last and should_pause():
             raise Paused(
                 State(
-                    step,
-                    last,
-                    look,
-                    tokens,
-                    reached,
-                    loss,
-                    seconds,
-                    questions,
-                    {name: each.detach() for name, each in model.named_parameters() if each.requires_grad},
-                    average.weights,
-                    optimizer.state_dict(),
-                    torch.get_rng_state(),
+                    step=step,
+                    last=last,
+                    look=look,
+                    tokens=tokens,
+                    reached=reached,
+                    loss=loss,
+                    seconds=seconds,
+                    written=questions,
+                    weights={name: each.detach() for name, each in model.named_parameters() if each.requires_grad},
+                    average=average.weights,
+                    optimizer=optimizer.state_dict(),
+                    rng=torch.get_rng_state(),
                 )
             )
     average.take()
@@ -160,10 +160,7 @@ def _written(
     tell: Callable[[str], None],
     should_pause: Callable[[], bool],
 ) -> Written:
-    """The base model's questions about the new facts, by sentence, where the recipe has a share for them.
-
-    Only of passages of several sentences: alone, there is no other to tell an odd question by.
-    """
+    """The base model's questions about the new facts, by sentence, where the recipe has a share for them."""
     told = time.monotonic()
 
     def noted(text: str) -> None:
@@ -176,9 +173,9 @@ def _written(
 
     if not recipe.written_share:
         return {}
-    passages = [lesson.sentences for lesson in lessons if lesson.new and len(lesson.sentences) > 1]
-    found = written(model, chat, passages, noted)
-    tell(f"the base model wrote {sum(map(len, found.values()))} questions about {len(found)} sentences")
+    found = written(model, chat, (lesson.sentences for lesson in lessons if lesson.new), noted)
+    if found:
+        tell(f"the base model wrote {sum(map(len, found.values()))} questions about {len(found)} sentences")
     return found
 
 

@@ -3,21 +3,22 @@
 Exercises made by rule use the sentence's own words; people use others: "Which college did she go to?" where it says
 "completed her degree at". The base model knows such words. For each question word that the sentence may answer it
 completes a question and answers it. Kept are those whose answer is a piece of the sentence (`accepted`), so that what
-is taught is always verbatim, and which the base model finds clearly likelier behind that sentence than behind any
-other of the passage: small models tell what a question is about better than they write one.
+is taught is always verbatim, and which the base model finds clearly likelier behind that sentence than behind the
+others around it: small models tell what a question is about better than they write one.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Items
 from contextlib import nullcontext
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
+from math import ceil
 
 import peft
 import torch
 from torch.nn.functional import cross_entropy
 
-from knowledge.clauses import FUNCTION_WORDS
+from knowledge.clauses import SMALL_WORDS
 from worker import probing
 from worker.batches import logits, pack
 from worker.demasking import IGNORED, ChatForm, Sequence
@@ -34,6 +35,7 @@ CLEARLY_NATS = 0.5
 """So much likelier is a question behind its own sentence than behind any other of the passage."""
 
 SENTENCES_AT_ONCE = 12
+"""Of one passage or of several: some seventy rows of a batch."""
 
 EXAMPLES = """Text: Henry Ford founded the Ford Motor Company in Detroit.
 Question: Where did Henry Ford found the Ford Motor Company?
@@ -76,21 +78,42 @@ def written(
 ) -> dict[str, list[Asked]]:
     """The questions to teach about each sentence of the passages, by sentence.
 
-    They are always the same: the adapter is off and nothing is drawn. `tell` is called every few seconds, and what it
-    raises ends the writing.
+    None about a passage of one sentence: there is no other to tell an odd question by. They are always the same: the
+    adapter is off and nothing is drawn. `tell` is called every few seconds, and what it raises ends the writing.
     """
-    passages = tuple(dict.fromkeys(passages))
-    sentences = tuple(dict.fromkeys(sentence for passage in passages for sentence in passage))
-    asked: dict[str, list[Asked]] = {}
+    windows = [window for passage in dict.fromkeys(passages) for window in _windows(passage)]
     found: dict[str, list[Asked]] = {}
     with model.disable_adapter() if isinstance(model, peft.PeftModel) else nullcontext():
-        for start in range(0, len(sentences), SENTENCES_AT_ONCE):
-            asked |= _asked(model, chat, sentences[start : start + SENTENCES_AT_ONCE])
-            tell(f"the base model has written questions about {len(asked)} of {len(sentences)} sentences")
-        for number, passage in enumerate(passages, 1):
-            found |= zip(passage, _own(model, chat, passage, asked), strict=True)
-            tell(f"the base model has read its questions about {number} of {len(passages)} facts again")
+        for group in _groups(windows):
+            asked = _asked(model, chat, tuple(dict.fromkeys(sentence for window in group for sentence in window)))
+            for window in group:
+                found |= zip(window, _own(model, chat, window, asked), strict=True)
+            tell(f"the base model has written questions about {len(found)} of {sum(map(len, windows))} sentences")
     return found
+
+
+def _windows(passage: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """A passage in pieces of like length, of at most `SENTENCES_AT_ONCE` sentences and at least two.
+
+    Each question is compared with all sentences of its window: of a whole book that would be most of the work.
+    """
+    if len(passage) < 2:
+        return []
+    count = ceil(len(passage) / SENTENCES_AT_ONCE)
+    ends = [len(passage) * number // count for number in range(count + 1)]
+    return [passage[start:end] for start, end in pairwise(ends)]
+
+
+def _groups(windows: Items[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
+    """Windows that are written about at once: together at most `SENTENCES_AT_ONCE` sentences."""
+    group: list[tuple[str, ...]] = []
+    for window in windows:
+        if sum(map(len, group)) + len(window) > SENTENCES_AT_ONCE and group:
+            yield group
+            group = []
+        group.append(window)
+    if group:
+        yield group
 
 
 def accepted(sentence: str, text: str) -> Asked | None:
@@ -139,15 +162,15 @@ def _asked(model: torch.nn.Module, chat: ChatForm, sentences: Items[str]) -> dic
 
 
 def _own(
-    model: torch.nn.Module, chat: ChatForm, passage: tuple[str, ...], asked: dict[str, list[Asked]]
+    model: torch.nn.Module, chat: ChatForm, sentences: tuple[str, ...], asked: dict[str, list[Asked]]
 ) -> list[list[Asked]]:
-    """For each sentence of a passage its questions, without those that another sentence answers as well."""
-    pairs = [(number, pair) for number, sentence in enumerate(passage) for pair in asked[sentence]]
-    if len(passage) == 1 or not pairs:
-        return [asked[sentence] for sentence in passage]
+    """For each of some sentences of a passage its questions, without those that another one answers as well."""
+    pairs = [(number, pair) for number, sentence in enumerate(sentences) for pair in asked[sentence]]
+    kept: list[list[Asked]] = [[] for _ in sentences]
+    if not pairs:
+        return kept
     questions = [chat.tokens(f" {question}") for _, (question, _) in pairs]
-    nats_SQ = torch.stack([_nats(model, chat, sentence, questions) for sentence in passage])
-    kept: list[list[Asked]] = [[] for _ in passage]
+    nats_SQ = torch.stack([_nats(model, chat, sentence, questions) for sentence in sentences])
     for (number, pair), nats_S in zip(pairs, nats_SQ.T, strict=True):
         others_S = torch.cat((nats_S[:number], nats_S[number + 1 :]))
         if nats_S[number] + CLEARLY_NATS < others_S.min():
@@ -164,9 +187,9 @@ def _nats(model: torch.nn.Module, chat: ChatForm, sentence: str, questions: list
 
 
 def _telling(answer: str) -> str:
-    """Without the small words before it: of "in 1931" the year."""
+    """Without the small words before it: of "in 1931" the year, and all of "before 1931"."""
     words = answer.strip(" .").split(" ")
-    return " ".join(dropwhile(lambda word: word.lower() in FUNCTION_WORDS, words))
+    return " ".join(dropwhile(lambda word: word.lower() in SMALL_WORDS, words))
 
 
 def _fits(sentence: str, wanted: Span, question: str) -> bool:

@@ -104,22 +104,6 @@ def test_a_list_is_no_statement(text: str) -> None:
     assert clause(text) is None
 
 
-@pytest.mark.parametrize(
-    ("sentence", "subject", "predicate"),
-    [
-        ("The Tolvik Fair: The fair was closed in May.", "The Tolvik Fair", "was closed in May"),
-        ("Orrin Cup: Founded as a race, the event became a fair.", "Orrin Cup", "became a fair founded as a race"),
-        ("Orrin Cup: The first winner was Ada Quill.", "The first winner", "was Ada Quill"),
-        ("Opening hours: The shop opens at nine.", "The shop", "opens at nine"),
-        ("Note: The shop opens at nine.", "The shop", "opens at nine"),
-    ],
-)
-def test_behind_a_topic_a_short_subject_points_to_it(sentence: str, subject: str, predicate: str) -> None:
-    found = clause(sentence)
-    assert found is not None
-    assert (found.subject, found.predicate) == (subject, predicate)
-
-
 def test_a_last_name_becomes_the_whole_one() -> None:
     text = "Ada Quill (born 1911) was a smith. Quill lived in Wend. Quills are feathers."
     assert standalone(text) == (
@@ -134,14 +118,24 @@ def test_a_last_name_becomes_the_whole_one() -> None:
     [
         ("The Wend Cup, also called the Bowl, was won by Orrin.", "The Wend Cup", "was won by Orrin"),
         ("Mara Venn, the astronomer, founded Tolvik.", "Mara Venn", "founded Tolvik"),
+        ("The mills, except Orrin's, are open.", "The mills, except Orrin's", "are open"),
         ("Ada Quill (born 1911) was a smith.", "Ada Quill", "was a smith"),
-        ("Ada Quill first opened her eyes in Wend.", "Ada Quill", "opened her eyes in Wend"),
-        ("Ada Quill proudly works at Orrin Ltd.", "Ada Quill", "works at Orrin Ltd"),
+        ("The Wend (Orrin) Cup was a race.", "The Wend (Orrin) Cup", "was a race"),
+        ("Ada Quill later opened a mill in Wend.", "Ada Quill", "opened a mill in Wend"),
+        ("Ada Quill never worked at Orrin Ltd.", "Ada Quill", "never worked at Orrin Ltd"),
+        ("Ada Quill hardly works at Orrin Ltd.", "Ada Quill", "hardly works at Orrin Ltd"),
         ("The Quill family runs the mill.", "The Quill family", "runs the mill"),
         ("Wend, Orrin, and Tarn are towns.", "Wend, Orrin, and Tarn", "are towns"),
+        ("Orrin Cup: It was closed in May.", "Orrin Cup", "was closed in May"),
+        ("Orrin Cup: Founded as a race, it became a fair.", "Orrin Cup", "became a fair founded as a race"),
+        ("Orrin Cup: The winner was Ada Quill.", "Orrin Cup: The winner", "was Ada Quill"),
+        ("Orrin Cup: Ada Quill won it in May.", "Ada Quill", "won it in May"),
+        ("Opening hours: The shop opens at nine.", "Opening hours: The shop", "opens at nine"),
+        ('"Under the Hill": It was released in May.', '"Under the Hill"', "was released in May"),
     ],
 )
 def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str, predicate: str) -> None:
+    """And the predicate is as true of it as the sentence says: no "never" and no "except" is lost."""
     found = clause(sentence)
     assert found is not None
     assert (found.subject, found.predicate) == (subject, predicate)
@@ -153,6 +147,9 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
         ("The song was written by Bo Tarn.", "Bo Tarn"),
         ("Ada Quill studied in Wend.", "Wend"),
         ("The Wend Cup is a race.", "a race"),
+        ("Orrin tea is made without sugar.", "made without sugar"),
+        ("The fair closes before noon.", "before noon"),
+        ("Ada Quill was not chosen by Wend.", "chosen by Wend"),
         (
             "The cup was held at the old hall in Wend from the second to the ninth of May and featured a field of six.",
             "the old hall in Wend from the second to the ninth of May",
@@ -163,9 +160,3 @@ def test_the_gist_is_what_people_answer_with(sentence: str, gist: str) -> None:
     found = clause(sentence)
     assert found is not None
     assert found.gist == gist
-
-
-def test_a_quoted_topic_is_a_topic() -> None:
-    found = clause('"Under the Hill": It was released in May.')
-    assert found is not None
-    assert found.subject == '"Under the Hill"'

@@ -80,7 +80,7 @@ def test_what_the_base_model_wrote_is_kept(tiny_folder: Path, tmp_path: Path, mo
     spec = _spec(tiny_folder, tmp_path / "stopped")
     _stop(spec, 5)
     assert _finish(spec)[0] == whole
-    assert len(wrote) == 2
+    assert wrote == [[(text,) for text in TEXTS]] * 2
 
 
 def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing(

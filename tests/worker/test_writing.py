@@ -1,6 +1,7 @@
 """What of the base model's own questions is taught, and that the adapter has no part in them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from worker.demasking import ChatForm
 from worker.writing import accepted, written
 
 DEGREE = "Ada Quill earned her degree at Orrin College in 1931."
+PASSAGE = (DEGREE, "Ada Quill was born in Wend.")
 
 
 @pytest.mark.parametrize(
@@ -55,14 +57,15 @@ def test_the_base_model_writes_without_the_adapter_and_always_the_same(
     tiny_folder: Path, chat: ChatForm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "accepted", lambda sentence, text: (text, sentence))
+    monkeypatch.setattr(writing, "CLEARLY_NATS", float("-inf"))
     adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None)
-    first = written(adapted, chat, [(DEGREE,), (DEGREE,)])
+    first = written(adapted, chat, [PASSAGE, PASSAGE])
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter.data, std=5.0)
-    assert written(adapted, chat, [(DEGREE,)]) == first
-    assert list(first) == [DEGREE]
-    assert first[DEGREE]
+    assert written(adapted, chat, [PASSAGE]) == first
+    assert list(first) == list(PASSAGE)
+    assert any(first.values())
 
 
 def test_a_question_is_kept_where_its_own_sentence_makes_it_likelier_than_the_others(
@@ -104,4 +107,32 @@ def test_what_is_told_may_end_the_writing(tiny_folder: Path, chat: ChatForm) -> 
         raise Enough
 
     with pytest.raises(Enough):
-        written(LlamaForCausalLM.from_pretrained(tiny_folder), chat, [(DEGREE,)], stop)
+        written(LlamaForCausalLM.from_pretrained(tiny_folder), chat, [PASSAGE], stop)
+
+
+def test_about_a_sentence_alone_nothing_is_written(tiny_folder: Path, chat: ChatForm) -> None:
+    assert written(LlamaForCausalLM.from_pretrained(tiny_folder), chat, [(DEGREE,)]) == {}
+
+
+def test_a_long_passage_is_read_in_windows_and_short_ones_together(
+    tiny_folder: Path, chat: ChatForm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question is compared within its window; what is written at once is bounded, for memory is."""
+    long, short = tuple(f"{number} is a year." for number in range(1901, 1926)), PASSAGE
+    at_once: list[int] = []
+    windows: list[int] = []
+
+    def asked(_model: Any, _chat: Any, sentences: tuple[str, ...]) -> dict[str, list[tuple[str, str]]]:
+        at_once.append(len(sentences))
+        return {each: [] for each in sentences}
+
+    def own(_model: Any, _chat: Any, sentences: tuple[str, ...], _asked: Any) -> list[list[tuple[str, str]]]:
+        windows.append(len(sentences))
+        return [[] for _ in sentences]
+
+    monkeypatch.setattr(writing, "_asked", asked)
+    monkeypatch.setattr(writing, "_own", own)
+    found = written(LlamaForCausalLM.from_pretrained(tiny_folder), chat, [long, short, short[:1]])
+    assert list(found) == [*long, *short]
+    assert windows == [8, 8, 9, 2]
+    assert at_once == [8, 8, 11]
