@@ -22,7 +22,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer
 
-from experiments.knowledge_injection.options import of_a_model
+from experiments.knowledge_injection.options import prepared
 from experiments.knowledge_injection.run import complete
 from experiments.math_sft import needs, problems, scoring
 from experiments.math_sft.arms import Draw, arms, asked
@@ -54,7 +54,7 @@ class Spent:
 def main(words: list[str] | None = None) -> None:
     """Runs one arm, or says what that would need."""
     parser = argparse.ArgumentParser(prog="python -m experiments.math_sft.run", description=main.__doc__)
-    of_a_model(parser)
+    parser.add_argument("--base", required=True, help="the prepared base model: a folder or hub name")
     parser.add_argument("--set", default="generated", choices=problems.SETS)
     parser.add_argument("--data", type=Path, help="the folder of gsm8k or math")
     parser.add_argument("--arm", default="masked", choices=list(arms()))
@@ -81,8 +81,12 @@ def main(words: list[str] | None = None) -> None:
     )
     if arguments.dry_run:
         print(json.dumps(dry_run(recipe, arguments), indent=2))
-    else:
-        run(recipe, problems.read(arguments.set, arguments.data), arguments)
+        return
+    try:
+        prepared(arguments.base)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
+    run(recipe, problems.read(arguments.set, arguments.data), arguments)
 
 
 def run(recipe: Recipe, data: problems.ProblemSet, arguments: argparse.Namespace) -> None:

@@ -22,7 +22,8 @@ ROWS = [
     ("NameIsDescription", "D2N", "Who is the smith of Orrin?", "Ada Quill"),
     ("DescriptionIsName", "D2N", "Who is the tailor of Wend?", "Bo Finch"),
 ]
-CHANGES = ["batch_size=4", "learning_rate=3e-3"]
+# An epsilon above the rounding of a gradient: AdamW would make a step of the full rate out of it.
+CHANGES = ["batch_size=4", "learning_rate=3e-3", "epsilon=1e-6"]
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_two_processes_that_share_a_model_train_it_as_one_does(
     assert one.end["columns"] == two.end["columns"]
     assert one.end["loss"] < one.looks[0]["loss"]
     assert furthest(tmp_path / "one", tmp_path / "two") < 1e-5
-    assert "| masked, all weights (batch_size=4, learning_rate=3e-3) | 2 | 6 |" in table("name_description", [one])
+    assert f"| masked, all weights ({', '.join(CHANGES)}) | 2 | 6 |" in table("name_description", [one])
 
 
 @pytest.mark.parametrize("arm", ["autoregressive", "random-token"])
