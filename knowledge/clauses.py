@@ -128,13 +128,15 @@ class Clause:
         """The complement as people answer with it: "written by Bo" → "Bo", "in Wend" → "Wend".
 
         Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. Of a
-        long one what comes before its first comma or conjunction.
+        long one the description that it leads up to, or else what comes before its first comma or conjunction.
         """
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
         told = re.sub(rf"^(?:(?:{_PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
         if len(told.split()) <= MOST_WORDS:
             return told
+        if led := _LED_UP_TO.match(told):
+            return told[led.end() :]
         first = re.split(r",\s|\s(?:and|but|which|who|while|whilst|because)\s", told)[0]
         return first if " " in first else told
 

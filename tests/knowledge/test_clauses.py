@@ -154,6 +154,10 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
             "The cup was held at the old hall in Wend from the second to the ninth of May and featured a field of six.",
             "the old hall in Wend from the second to the ninth of May",
         ),
+        (
+            "Ada Quill is known up and down the coast as the keeper of the old light in the bay of the town of Wend.",
+            "the keeper of the old light in the bay of the town of Wend",
+        ),
     ],
 )
 def test_the_gist_is_what_people_answer_with(sentence: str, gist: str) -> None:
