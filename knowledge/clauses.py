@@ -92,6 +92,12 @@ _LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
+_GOES_ON = (
+    r",\s|\s(?:which|who|while|whilst|because)\s"
+    rf"|\s(?:and|but)\s(?=(?:{'|'.join(sorted(_AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
+)
+"""Where a complement ends and more is told: at "and built", not in "far and wide"."""
+
 MOST_WORDS = 16
 """Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
 
@@ -125,19 +131,19 @@ class Clause:
 
     @property
     def gist(self) -> str:
-        """The complement as people answer with it: "written by Bo" → "Bo", "in Wend" → "Wend".
+        """The complement as people answer with it: "written by Bo" → "Bo", "known as the smith" → "the smith".
 
         Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. Of a
-        long one the description that it leads up to, or else what comes before its first comma or conjunction.
+        long one what comes before more is told.
         """
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
         told = re.sub(rf"^(?:(?:{_PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
+        if led := _LED_UP_TO.match(told):
+            told = told[led.end() :]
         if len(told.split()) <= MOST_WORDS:
             return told
-        if led := _LED_UP_TO.match(told):
-            return told[led.end() :]
-        first = re.split(r",\s|\s(?:and|but|which|who|while|whilst|because)\s", told)[0]
+        first = re.split(_GOES_ON, told)[0]
         return first if " " in first else told
 
     @property

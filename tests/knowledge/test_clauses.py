@@ -155,8 +155,16 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
             "the old hall in Wend from the second to the ninth of May",
         ),
         (
-            "Ada Quill is known up and down the coast as the keeper of the old light in the bay of the town of Wend.",
-            "the keeper of the old light in the bay of the town of Wend",
+            "Ada Quill trained the rare and gentle hounds of Wend in the hills above the town and sold all of them.",
+            "the rare and gentle hounds of Wend in the hills above the town",
+        ),
+        (
+            "Ada Quill, known far and wide for being the keeper of Wend.",
+            "the keeper of Wend",
+        ),
+        (
+            "Ada Quill is known up and down the coast for being the keeper of the old light in the bay of Wend.",
+            "known up and down the coast for being the keeper of the old light in the bay of Wend",
         ),
     ],
 )
