@@ -133,14 +133,15 @@ class Clause:
     def gist(self) -> str:
         """The complement as people answer with it: "written by Bo" → "Bo", "known as the smith" → "the smith".
 
-        Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. Of a
-        long one what comes before more is told.
+        Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. A
+        description that is led up to stays whole, as in `description`; of another long one, what comes before more is
+        told.
         """
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
         told = re.sub(rf"^(?:(?:{_PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
         if led := _LED_UP_TO.match(told):
-            told = told[led.end() :]
+            return told[led.end() :]
         if len(told.split()) <= MOST_WORDS:
             return told
         first = re.split(_GOES_ON, told)[0]

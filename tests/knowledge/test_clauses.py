@@ -163,6 +163,10 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
             "the keeper of Wend",
         ),
         (
+            "Ada Quill is known for being the keeper who lit the lamp of the old tower in the bay of Wend for a year.",
+            "the keeper who lit the lamp of the old tower in the bay of Wend for a year",
+        ),
+        (
             "Ada Quill is known up and down the coast for being the keeper of the old light in the bay of Wend.",
             "known up and down the coast for being the keeper of the old light in the bay of Wend",
         ),
