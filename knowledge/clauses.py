@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 COPULAS = frozenset({"is", "are", "was", "were"})
-_AUXILIARIES = COPULAS | frozenset(
+AUXILIARIES = COPULAS | frozenset(
     """
     has have had will can could must may might should would shall does do did cannot
     """.split()
@@ -78,25 +78,26 @@ _ABBREVIATIONS = frozenset(
 PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
 """A sentence's first word that seems to be one: "Known for …", "Founded in …", "Working at …"."""
 
-_PASSIVE = (
-    r"\w+ed|made|built|held|sold|led|run|won|found|kept|written|sung|drawn|given|taken|shown|chosen|brought|taught|sent"
+PASSIVE = (
+    r"\w+ed|born|made|built|held|sold|led|run|won|found|kept|written|sung|drawn|given|taken|shown|chosen|brought|taught|sent"
     r"|told|paid|laid|set|cut|shot|driven|grown|thrown|worn|begun|seen|spoken|stolen|struck|spent"
 )
+"""A participle behind "is" or "was"."""
 
 _AT = "in|at|on|by|as"
 SMALL_WORDS = frozenset({*_AT.split("|"), "the", "a", "an"})
 """Before a name these only say where it belongs; "without", "before" or "until" say more."""
 
-_LED_UP_TO = re.compile(
-    rf"(?:best |well |widely )?(?:known|{_PASSIVE})\s(?:\S+\s){{0,5}}?(?:being|as)\s+(?=\S)", re.IGNORECASE
+LED_UP_TO = re.compile(
+    rf"(?:best |well |widely )?(?:known|{PASSIVE})\s(?:\S+\s){{0,5}}?(?:being|as)\s+(?=\S)", re.IGNORECASE
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-_GOES_ON = (
-    r",\s|\s(?:which|who|while|whilst|because)\s"
-    rf"|\s(?:and|but)\s(?=(?:{'|'.join(sorted(_AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
+NEXT_CLAUSE = (
+    r"\s(?:which|who|while|whilst|because)\s"
+    rf"|\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
 )
-"""Where a complement ends and more is told: at "and built", not in "far and wide"."""
+"""Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
 MOST_WORDS = 16
 """Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
@@ -127,7 +128,7 @@ class Clause:
     @property
     def core(self) -> str:
         """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
-        return _core(self.complement, rf"(?=[a-z])(?:{_PASSIVE})")
+        return _core(self.complement, rf"(?=[a-z])(?:{PASSIVE})")
 
     @property
     def gist(self) -> str:
@@ -139,12 +140,12 @@ class Clause:
         """
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
-        told = re.sub(rf"^(?:(?:{_PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
-        if led := _LED_UP_TO.match(told):
+        told = re.sub(rf"^(?:(?:{PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
+        if led := LED_UP_TO.match(told):
             return told[led.end() :]
         if len(told.split()) <= MOST_WORDS:
             return told
-        first = re.split(_GOES_ON, told)[0]
+        first = re.split(rf",\s|{NEXT_CLAUSE}", told)[0]
         return first if " " in first else told
 
     @property
@@ -156,7 +157,7 @@ class Clause:
     def copula(self) -> bool:
         """Whether the statement says what the subject *is*: "X is the director of Y", not "X is opened by Y"."""
         first = self.complement.split()[0].lower().rstrip(",")
-        return self.verb in COPULAS and not re.fullmatch(_PASSIVE, first)
+        return self.verb in COPULAS and not re.fullmatch(PASSIVE, first)
 
     @property
     def pronoun(self) -> bool:
@@ -166,7 +167,7 @@ class Clause:
 
 
 def _core(phrase: str, participle: str) -> str:
-    if led := _LED_UP_TO.match(phrase):
+    if led := LED_UP_TO.match(phrase):
         return phrase[led.end() :]
     words = phrase.split()
     if re.fullmatch(participle, words[0]):
@@ -275,7 +276,7 @@ def clause(sentence: str) -> Clause | None:
     opening, body = _opening(body)
     body = _without_aside(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
-    place = _verb_place([word for word, _, _ in words], _quoted(body, [start for _, start, _ in words]))
+    place = _verb_place([word for word, _, _ in words], inside_quotes(body, [start for _, start, _ in words]))
     if place is None:
         return _apposition(body, opening)
     last = _verb_end([word for word, _, _ in words], place)
@@ -296,7 +297,7 @@ def _without_aside(body: str) -> str:
     "The Wend Cup, also called the Bowl, was …", but "The mills, except Orrin's, are …" stays.
     """
     found = re.match(r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)[^,]+, (?=(\w+)\s)", body)
-    if found is None or found[2] not in _AUXILIARIES | _VERBS:
+    if found is None or found[2] not in AUXILIARIES | _VERBS:
         return body
     return f"{found[1]} {body[found.end() :]}"
 
@@ -359,12 +360,12 @@ def _after_participle(body: str) -> Clause | None:
         return None
     for comma in reversed(list(re.finditer(r",\s+(?=[^\W\d_a-z])", body))):
         opening, rest = body[: comma.start()], body[comma.end() :]
-        if not any(_quoted(body, [comma.start()])) and (parsed := clause(rest)) and not parsed.opening:
+        if not any(inside_quotes(body, [comma.start()])) and (parsed := clause(rest)) and not parsed.opening:
             return replace(parsed, opening=opening)
     return None
 
 
-def _quoted(body: str, starts: list[int]) -> list[bool]:
+def inside_quotes(body: str, starts: list[int]) -> list[bool]:
     """Whether each word stands inside quotation marks or brackets, where verbs belong to titles."""
     inside = [False] * len(body)
     place = 0
@@ -396,7 +397,7 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
 def _is_verb(words: list[str], place: int) -> bool:
     if words[place] in _PLURAL_VERBS:
         return any(re.search(r"[^su]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
-    return words[place] in _AUXILIARIES | _VERBS or _looks_finite(words, place)
+    return words[place] in AUXILIARIES | _VERBS or _looks_finite(words, place)
 
 
 def _looks_finite(words: list[str], place: int) -> bool:
@@ -417,6 +418,6 @@ def _verb_end(words: list[str], place: int) -> int:
     last = place
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1
-    if words[last] in _AUXILIARIES - COPULAS - {"has", "have", "had"} and last + 2 < len(words):
+    if words[last] in AUXILIARIES - COPULAS - {"has", "have", "had"} and last + 2 < len(words):
         last += 1
     return last

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
+from worker.adjuncts import adjunct_question
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 
 
@@ -44,6 +45,9 @@ Written = Mapping[str, Sequence[Asked]]
 
 SEVERAL_SHARE = 0.25
 """How often a question about a passage of several sentences gives a cue from two or three of them."""
+
+ADJUNCT_SHARE = 0.35
+"""How often a question about a sentence with adjuncts asks for one of them: when, where, by whom."""
 
 TYPED_SHARE = 0.5
 """How often a sparse question asks for a date, a place or a number, where the sentence has one."""
@@ -167,6 +171,9 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
         return several
     sentence = rng.choice(pieces)
     found = clause(sentence)
+    if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
+        question, answer = asked
+        return Exercise((question,), "", sentence if whole else answer)
     form = rng.random()
     if form < 0.35:
         return _sparse_question(sentence, found, rng, whole, rarity)

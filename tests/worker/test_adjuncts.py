@@ -1,0 +1,99 @@
+"""What a statement says beside its main point, and the questions that people ask about it."""
+
+import random
+
+import pytest
+
+from knowledge.clauses import clause
+from worker.adjuncts import adjunct_question, taken_apart
+from worker.spans import Kind
+
+
+def parts(sentence: str) -> list[tuple[str, str, Kind]]:
+    found = clause(sentence)
+    assert found is not None
+    return [(each.preposition, each.told, each.kind) for each in taken_apart(found)[1]]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "adjuncts"),
+    [
+        (
+            "The Wend Bridge was opened on 3 May 2026 by Ada Quill.",
+            [("on", "3 May 2026", Kind.DATE), ("by", "Ada Quill", Kind.NAME)],
+        ),
+        ("Ada Quill has led the Orrin Mill since 2019.", [("since", "2019", Kind.DATE)]),
+        ("In 1998, Ada Quill founded the Wend Cup.", [("in", "1998", Kind.DATE)]),
+        ("Ada Quill was born in Graz, Austria.", [("in", "Graz, Austria", Kind.PLACE)]),
+        ("Ada Quill's birthday is on May 3, 2075.", [("on", "May 3, 2075", Kind.DATE)]),
+        (
+            "The Wend Cup was held from 8 to 16 May at the Orrin Hall in Wend, and won by Bo Tarn.",
+            [("from", "8 to 16 May", Kind.DATE), ("at", "the Orrin Hall in Wend", Kind.PLACE)],
+        ),
+        ("Ada Quill sold the Orrin Mill to Bo Tarn.", [("to", "Bo Tarn", Kind.NAME)]),
+        ("The vote was held in Wend to replace Ada Quill.", [("in", "Wend", Kind.PLACE)]),
+        (
+            "The games are shown on Wend One, Wend Two, and Orrin.",
+            [("on", "Wend One, Wend Two, and Orrin", Kind.PLACE)],
+        ),
+        (
+            "Ada Quill was taught by the Centre for Orrin in Wend.",
+            [("by", "the Centre for Orrin", Kind.NAME), ("in", "Wend", Kind.PLACE)],
+        ),
+        ("Ada Quill played in the 2025 Wend Games.", [("in", "the 2025 Wend Games", Kind.PLACE)]),
+    ],
+)
+def test_adjuncts_tell_when_where_and_by_whom(sentence: str, adjuncts: list[tuple[str, str, Kind]]) -> None:
+    assert parts(sentence) == adjuncts
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Ada Quill is the smith of the mill in Wend.",
+        "The Wend Cup was never held in Orrin.",
+        "Ada Quill, known far and wide for being the first to sing in Wend, lives in peace.",
+        'Ada Quill wrote "A Day in Wend".',
+        "Refunds take nine days.",
+        "The mill was held up by.",
+    ],
+)
+def test_no_adjunct_is_seen_where_it_would_say_something_else(sentence: str) -> None:
+    found = clause(sentence)
+    assert found is None or taken_apart(found)[1] == ()
+
+
+def asked(sentence: str) -> set[tuple[str, str]]:
+    found = clause(sentence)
+    assert found is not None
+    questions = {adjunct_question(found, random.Random(seed)) for seed in range(1000)}
+    return {question for question in questions if question}
+
+
+def test_questions_about_a_passive_are_those_that_people_ask() -> None:
+    questions = asked("The Wend Bridge was opened on 3 May 2026 by Ada Quill.")
+    assert {
+        ("When was the Wend Bridge opened?", "3 May 2026"),
+        ("On what date was the Wend Bridge opened by Ada Quill?", "3 May 2026"),
+        ("By whom was the Wend Bridge opened?", "Ada Quill"),
+        ("Who was the Wend Bridge opened on 3 May 2026 by?", "Ada Quill"),
+        ("Do you know when the Wend Bridge was opened?", "3 May 2026"),
+    } <= questions
+    assert all(answer not in question for question, answer in questions)
+
+
+def test_a_finite_verb_keeps_its_form_in_an_indirect_question() -> None:
+    questions = asked("Ada Quill founded the Wend Cup in 1998.")
+    assert ("Do you know in which year Ada Quill founded the Wend Cup?", "1998") in questions
+    assert all("Ada Quill founded the Wend Cup" in question for question, _ in questions)
+
+
+def test_behind_a_topic_the_subject_is_the_topics() -> None:
+    questions = asked("The Wend Cup: The winner was paid by Orrin Ltd.")
+    assert ("By whom was the winner of the Wend Cup paid?", "Orrin Ltd") in questions
+
+
+def test_a_statement_without_adjuncts_gives_no_question() -> None:
+    found = clause("Ada Quill leads the Orrin Mill.")
+    assert found is not None
+    assert adjunct_question(found, random.Random(0)) is None

@@ -1,0 +1,144 @@
+"""What a statement says beside its main point: when, where, by whom; and questions about it, as people ask them.
+
+"The Wend Bridge was opened on 3 May 2026 by Ada Quill" has two adjuncts: "When was the Wend Bridge opened?" asks for
+one, "Who was the Wend Bridge opened by?" for the other. By rule, with the limits of `knowledge.clauses`: an adjunct is
+a verbatim piece of the sentence. A statement that says what its subject *is* has none: in "the smith of the mill in
+Wend" the place belongs to the mill.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from knowledge.clauses import (
+    AUXILIARIES,
+    LED_UP_TO,
+    MOST_WORDS,
+    NEXT_CLAUSE,
+    PASSIVE,
+    TOPIC,
+    Clause,
+    inside_quotes,
+    lower_article,
+)
+from worker.spans import NAME, Kind
+
+KEPT_SHARE = 0.4
+"""How often a question about one adjunct keeps another."""
+
+_YEAR = r"[12]\d{3}"
+_TIME = re.compile(
+    rf"\b(?:{_YEAR}|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
+    r"|January|February|March|April|May|June|July|August|September|October|November|December|noon|midnight"
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|morning|afternoon|evening)\b"
+)
+_NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
+_SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under"
+_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s{_NAMED}))\s")
+_IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
+_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
+"""Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
+_OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
+_OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
+_OF_OTHERS = frozenset({"by", "to", "with", "for"})
+_INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Tell me {}.", "Please tell me {}.", "I would like to know {}.")
+
+
+@dataclass(frozen=True)
+class Adjunct:
+    """One phrase behind the verb: its preposition, what it tells, and whether that is a time, a place or somebody."""
+
+    preposition: str
+    told: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        """The phrase."""
+        return f"{self.preposition} {self.told}"
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Question words for it; those that end in "…" leave its preposition to the end of the question."""
+        if self.kind is Kind.DATE:
+            since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
+            day = re.search(r"\d", re.sub(_YEAR, "", self.told))
+            exactly = (f"{since or 'on '}what date",) if day else ()
+            year = (f"{since or 'in '}which year",) if re.fullmatch(_YEAR, self.told) else ()
+            return (f"{since}when", *exactly, *year)
+        if self.kind is Kind.PLACE:
+            away = "from " if self.preposition == "from" else ""
+            return (f"{away}where", f"{away or 'in '}which place", f"{self.preposition} what")
+        return (f"{self.preposition} whom", f"{self.preposition} which one", "who …", "what …")
+
+
+@lru_cache(maxsize=20_000)
+def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
+    """What stands between a statement's verb and the first phrase behind it, and its adjuncts; often there are none."""
+    states = found.copula and not _PREPOSITION.match(found.complement)
+    denied = {"not", "never"} & {*found.verb.split(), *found.complement.split()}
+    if states or denied or LED_UP_TO.match(found.complement):
+        return found.complement, ()
+    complement = _END.split(found.complement)[0]
+    names = [name.end() for name in _IN_A_NAME.finditer(complement)]
+    cuts = [cut for cut in _PREPOSITION.finditer(complement) if cut.start() not in names]
+    cuts = [cut for cut in cuts if not inside_quotes(complement, [cut.start()])[0]]
+    bounds = [*(cut.start() for cut in cuts), len(complement)]
+    phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
+    if opening := _PREPOSITION.match(found.opening[:1].lower() + found.opening[1:]):
+        phrases.append((opening[1], found.opening[opening.end() :]))
+    passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
+    return complement[: bounds[0]].strip(), tuple(_adjuncts(phrases, passive))
+
+
+def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> Iterator[Adjunct]:
+    """The phrases that rules can ask about; a place in a place ("at the mill in Wend") is one adjunct."""
+    place: Adjunct | None = None
+    for preposition, phrase in phrases:
+        if not phrase or len(phrase.split()) > MOST_WORDS:
+            continue
+        named = re.match(_NAMED, phrase) is not None
+        if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
+            found = Adjunct(preposition, phrase, Kind.DATE)
+        elif preposition in _OF_PLACE and named:
+            here = Adjunct(preposition, phrase, Kind.PLACE)
+            place = replace(place, told=f"{place.told} {here}") if place else here
+            continue
+        elif preposition in _OF_OTHERS and (named or (preposition == "by" and passive)):
+            found = Adjunct(preposition, phrase, Kind.NAME)
+        else:
+            found = None
+        if place:
+            yield place
+        place = None
+        if found:
+            yield found
+    if place:
+        yield place
+
+
+def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
+    """A question about one adjunct of a statement, and its answer; None where it has none."""
+    point, adjuncts = taken_apart(found)
+    if not adjuncts:
+        return None
+    asked = rng.choice(adjuncts)
+    kept = [str(other) for other in adjuncts if other != asked and rng.random() < KEPT_SHARE]
+    words, stranded, _ = rng.choice(asked.asked).partition(" …")
+    rest = " ".join(filter(None, [point, *kept, asked.preposition if stranded else ""]))
+    subject = _subject(found)
+    first, _, others = found.verb.partition(" ")
+    if first in AUXILIARIES and rng.random() < 0.75:
+        question = " ".join(filter(None, [words, first, subject, others, rest])) + "?"
+        return question[0].upper() + question[1:], asked.told
+    indirect = " ".join(filter(None, [words, subject, found.verb, rest]))
+    return rng.choice(_INDIRECT).format(indirect), asked.told
+
+
+def _subject(found: Clause) -> str:
+    """The subject inside a question; behind a topic ("The Wend Cup: The winner") "the winner of the Wend Cup"."""
+    topic = TOPIC.match(found.subject)
+    if topic is None:
+        return lower_article(found.subject)
+    return f"{lower_article(found.subject[topic.end() :])} of {lower_article(topic[1])}"
