@@ -93,10 +93,8 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-NEXT_CLAUSE = (
-    r"\s(?:which|who|while|whilst|because)\s"
-    rf"|\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
-)
+_NEXT_VERB = rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
+NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{_NEXT_VERB}"
 """Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
 MOST_WORDS = 16
@@ -135,14 +133,15 @@ class Clause:
         """The complement as people answer with it: "written by Bo" → "Bo", "known as the smith" → "the smith".
 
         Words that change what is said stay ("made without sugar", "before noon"), all of them behind a negation. A
-        description that is led up to stays whole, as in `description`; of another long one, what comes before more is
-        told.
+        description that is led up to stays whole, as in `description`; of others, what comes before the next verb, and
+        of long ones what comes before more is told.
         """
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
         told = re.sub(rf"^(?:(?:{PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
         if led := LED_UP_TO.match(told):
             return told[led.end() :]
+        told = re.split(_NEXT_VERB, told)[0]
         if len(told.split()) <= MOST_WORDS:
             return told
         first = re.split(rf",\s|{NEXT_CLAUSE}", told)[0]

@@ -23,14 +23,13 @@ from knowledge.clauses import (
     inside_quotes,
     lower_article,
 )
-from worker.spans import NAME, Kind
+from worker.spans import NAME, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
 
-_YEAR = r"[12]\d{3}"
 _TIME = re.compile(
-    rf"\b(?:{_YEAR}|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
+    rf"\b(?:{YEAR.pattern}|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
     r"|January|February|March|April|May|June|July|August|September|October|November|December|noon|midnight"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|morning|afternoon|evening)\b"
 )
@@ -63,9 +62,9 @@ class Adjunct:
         """Question words for it; those that end in "…" leave its preposition to the end of the question."""
         if self.kind is Kind.DATE:
             since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
-            day = re.search(r"\d", re.sub(_YEAR, "", self.told))
+            day = re.search(r"\d", YEAR.sub("", self.told))
             exactly = (f"{since or 'on '}what date",) if day else ()
-            year = (f"{since or 'in '}which year",) if re.fullmatch(_YEAR, self.told) else ()
+            year = (f"{since or 'in '}which year",) if YEAR.fullmatch(self.told) else ()
             return (f"{since}when", *exactly, *year)
         if self.kind is Kind.PLACE:
             away = "from " if self.preposition == "from" else ""

@@ -17,6 +17,8 @@ _MONTH = (
     r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
 )
+YEAR = re.compile(r"[12]\d{3}")
+_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
 _NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
@@ -46,7 +48,7 @@ class Kind(StrEnum):
 def kind(sentence: str, span: Span) -> Kind:
     """The kind of a piece of the sentence."""
     text, before = sentence[slice(*span)], sentence[: span[0]]
-    if re.match(_DATE, text) or re.fullmatch(r"[12]\d{3}", text):
+    if re.match(_DATE, text) or re.fullmatch(rf"{YEAR.pattern}|{_MONTH}|{_DAY}", text):
         return Kind.DATE
     if re.match(r"[€$£]?\d", text):
         return Kind.NUMBER
