@@ -97,6 +97,9 @@ _NEXT_VERB = rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|
 NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{_NEXT_VERB}"
 """Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
+_DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
+_PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(_PREPOSITIONS))}|again|later|soon)\b)")
+
 MOST_WORDS = 16
 """Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
 
@@ -288,6 +291,31 @@ def clause(sentence: str) -> Clause | None:
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[begins : words[last][2]], complement, opening)
+
+
+@lru_cache(maxsize=20_000)
+def statements(sentence: str) -> tuple[str, ...]:
+    """The statements that a sentence joins, each with its subject; the sentence alone where the rules see only one.
+
+    "The mill was built in May and makes oil" → "The mill was built in May.", "The mill makes oil." A participle
+    without an object goes on with the passive before it ("was built and sold"). What stands behind "that", "who" or
+    "to" may belong to somebody else, so such a sentence stays whole.
+    """
+    found = clause(sentence)
+    body = sentence.rstrip(" .!。")
+    if found is None or found.pronoun or not body.endswith(found.complement):
+        return (sentence,)
+    told = found.complement
+    joins = [join for join in re.finditer(_NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
+    if not joins or _DEPENDENT.search(told) or {"not", "never"} & {*found.verb.split(), *told.split()}:
+        return (sentence,)
+    ends = [*(join.start() for join in joins[1:]), len(told)]
+    parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
+    passive = "" if found.copula or found.verb.split()[-1] not in {*COPULAS, "be", "been"} else f"{found.verb} "
+    first = body[: len(body) - len(told) + joins[0].start()]
+    subject, topic = found.subject[0].upper() + found.subject[1:], TOPIC.match(body)
+    subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject
+    return (f"{first}.", *(f"{subject} {passive if _PASSIVE_GOES_ON.match(part) else ''}{part}." for part in parts))
 
 
 def _without_aside(body: str) -> str:

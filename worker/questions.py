@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
+from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article, statements
 from worker.adjuncts import adjunct_question
 from worker.spans import NAME, YEAR, Kind, Rarity, Span, kind, spans
 
@@ -180,6 +180,7 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
     if len(pieces) > 1 and rng.random() < SEVERAL_SHARE and (several := _several_cues_question(pieces, rng)):
         return several
     sentence = rng.choice(pieces)
+    sentence = rng.choice(tuple({sentence: None, **dict.fromkeys(statements(sentence))}))
     found = clause(sentence)
     if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
         question, answer = asked
