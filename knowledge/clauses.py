@@ -46,7 +46,7 @@ _DETERMINERS = frozenset(
     a an the this that these those its his her their our my your each every all any no
     """.split()
 )
-_PREPOSITIONS = frozenset(
+PREPOSITIONS = frozenset(
     """
     of in on at by for from to with without into onto over under near about after before between behind beyond
     during since until through against among across along around above below as than per within
@@ -62,7 +62,7 @@ _PRONOUNS = frozenset(
     i you he she it we they this that these those there here who what which his her its their
     """.split()
 )
-FUNCTION_WORDS = _DETERMINERS | _PREPOSITIONS | _RELATIVES | _CONJUNCTIONS | _PRONOUNS
+FUNCTION_WORDS = _DETERMINERS | PREPOSITIONS | _RELATIVES | _CONJUNCTIONS | _PRONOUNS
 """Words that name nothing by themselves."""
 
 _OPENERS = frozenset(
@@ -93,12 +93,17 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-_NEXT_VERB = rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
-NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{_NEXT_VERB}"
+NEXT_VERB = rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
+"""Before the next verb of the same subject."""
+
+NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{NEXT_VERB}"
 """Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
-_DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
-_PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(_PREPOSITIONS))}|again|later|soon)\b)")
+ASIDE = re.compile(
+    r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
+    rf"(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))})\s)"
+)
+"""What stands between commas before the verb, unless it takes something away from the subject."""
 
 MOST_WORDS = 16
 """Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
@@ -144,7 +149,7 @@ class Clause:
         told = re.sub(rf"^(?:(?:{PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
         if led := LED_UP_TO.match(told):
             return told[led.end() :]
-        told = re.split(_NEXT_VERB, told)[0]
+        told = re.split(NEXT_VERB, told)[0]
         if len(told.split()) <= MOST_WORDS:
             return told
         first = re.split(rf",\s|{NEXT_CLAUSE}", told)[0]
@@ -174,7 +179,7 @@ def _core(phrase: str, participle: str) -> str:
     words = phrase.split()
     if re.fullmatch(participle, words[0]):
         words = words[1:]
-    while words and words[0].lower() in _PREPOSITIONS:
+    while words and words[0].lower() in PREPOSITIONS:
         words = words[1:]
     return " ".join(words) or phrase
 
@@ -257,7 +262,7 @@ def _named(sentence: str, topic: str) -> str:
 def _abbreviated(word: str, following: str) -> bool:
     """Whether a full stop after the word only shortens it: "Dr.", "J.", "U.S." unless a sentence seems to begin."""
     next_word = following.split()[0].lower().strip(",") if following else ""
-    starters = _DETERMINERS | _PRONOUNS | _PREPOSITIONS | _OPENERS
+    starters = _DETERMINERS | _PRONOUNS | PREPOSITIONS | _OPENERS
     begins = not following or (next_word in starters and following[0].isupper())
     if re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word):
         return len(word) == 1 or not begins
@@ -293,40 +298,13 @@ def clause(sentence: str) -> Clause | None:
     return Clause(subject, body[begins : words[last][2]], complement, opening)
 
 
-@lru_cache(maxsize=20_000)
-def statements(sentence: str) -> tuple[str, ...]:
-    """The statements that a sentence joins, each with its subject; the sentence alone where the rules see only one.
-
-    "The mill was built in May and makes oil" → "The mill was built in May.", "The mill makes oil." A participle
-    without an object goes on with the passive before it ("was built and sold"). What stands behind "that", "who" or
-    "to" may belong to somebody else, so such a sentence stays whole.
-    """
-    found = clause(sentence)
-    body = sentence.rstrip(" .!。")
-    if found is None or found.pronoun or not body.endswith(found.complement):
-        return (sentence,)
-    told = found.complement
-    joins = [join for join in re.finditer(_NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
-    if not joins or _DEPENDENT.search(told) or {"not", "never"} & {*found.verb.split(), *told.split()}:
-        return (sentence,)
-    ends = [*(join.start() for join in joins[1:]), len(told)]
-    parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
-    passive = "" if found.copula or found.verb.split()[-1] not in {*COPULAS, "be", "been"} else f"{found.verb} "
-    first = body[: len(body) - len(told) + joins[0].start()]
-    subject, topic = found.subject[0].upper() + found.subject[1:], TOPIC.match(body)
-    subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject
-    return (f"{first}.", *(f"{subject} {passive if _PASSIVE_GOES_ON.match(part) else ''}{part}." for part in parts))
-
-
 def _without_aside(body: str) -> str:
     """Without what stands between commas before the verb, unless that takes something away from the subject.
 
     "The Wend Cup, also called the Bowl, was …", but "The mills, except Orrin's, are …" stays.
     """
-    found = re.match(r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)[^,]+, (?=(\w+)\s)", body)
-    if found is None or found[2] not in AUXILIARIES | _VERBS:
-        return body
-    return f"{found[1]} {body[found.end() :]}"
+    found = ASIDE.match(body)
+    return f"{found[1]} {body[found.end() :]}" if found else body
 
 
 def _adverb(subject: str) -> str:
@@ -358,7 +336,7 @@ def _about(topic: str, rest: str) -> Clause | None:
 def _apposition(body: str, opening: str) -> Clause | None:
     """A name and, after a comma, what it is: "Ada Quill, the smith of Orrin". Read as if "is" stood between them."""
     found = re.fullmatch(r"((?:The\s+)?[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,5}),\s+([a-z][^,]*\s.+)", body)
-    if found is None or opening or found[2].split()[0] in _CONJUNCTIONS | _PREPOSITIONS:
+    if found is None or opening or found[2].split()[0] in _CONJUNCTIONS | PREPOSITIONS:
         return None
     return Clause(found[1], "is", found[2], "")
 
@@ -416,7 +394,7 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
         verb = place > 0 and word.islower() and _is_verb(words, place)
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
-        elif verb and words[place - 1].lower() not in _DETERMINERS | _PREPOSITIONS | _CONJUNCTIONS:
+        elif verb and words[place - 1].lower() not in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
             return place
     return None
 
@@ -430,12 +408,12 @@ def _is_verb(words: list[str], place: int) -> bool:
 def _looks_finite(words: list[str], place: int) -> bool:
     """A regular verb by its ending, when what follows can start a complement and what stands before is no article."""
     word, before = words[place], words[place - 1].lower()
-    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or before in _DETERMINERS | _PREPOSITIONS | _CONJUNCTIONS:
+    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or before in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
         return False
     if place + 1 >= len(words):
         return False
     after = words[place + 1]
-    starts_complement = after.lower() in _DETERMINERS | _PREPOSITIONS or not after[0].islower()
+    starts_complement = after.lower() in _DETERMINERS | PREPOSITIONS or not after[0].islower()
     plural_noun = word.endswith("s") and after.lower() in {"of", "and", "or"}
     return starts_complement and not plural_noun
 

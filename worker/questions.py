@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article, statements
+from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from worker.adjuncts import adjunct_question
 from worker.spans import NAME, YEAR, Kind, Rarity, Span, kind, spans
+from worker.statements import statements
 
 
 @dataclass(frozen=True)

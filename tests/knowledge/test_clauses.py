@@ -1,6 +1,6 @@
 import pytest
 
-from knowledge.clauses import clause, sentences, standalone, statements
+from knowledge.clauses import clause, sentences, standalone
 
 
 @pytest.mark.parametrize(
@@ -179,44 +179,3 @@ def test_the_gist_is_what_people_answer_with(sentence: str, gist: str) -> None:
     found = clause(sentence)
     assert found is not None
     assert found.gist == gist
-
-
-@pytest.mark.parametrize(
-    ("sentence", "joined"),
-    [
-        (
-            "Orrin Ltd was founded in 1998 by Bo Tarn and makes glass.",
-            ("Orrin Ltd was founded in 1998 by Bo Tarn.", "Orrin Ltd makes glass."),
-        ),
-        (
-            "The mill was built in May and sold in June, and opened the hall in July.",
-            ("The mill was built in May.", "The mill was sold in June.", "The mill opened the hall in July."),
-        ),
-        (
-            "The Wend Cup: The season will begin on 2 May and will end in June.",
-            ("The Wend Cup: The season will begin on 2 May.", "The Wend Cup: The season will end in June."),
-        ),
-        (
-            "The Wend Cup: Ada Quill won the race and kept the cup.",
-            ("The Wend Cup: Ada Quill won the race.", "The Wend Cup: Ada Quill kept the cup."),
-        ),
-    ],
-)
-def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str, ...]) -> None:
-    assert statements(sentence) == joined
-
-
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        "The fair sells bread and honey.",
-        "Ada Quill said that Bo Tarn came and left Wend.",
-        "Ada Quill wanted to be seen and loved.",
-        "The mill was not built in May and sold in June.",
-        "Ada Quill, who built and sold the mill, lives in Wend.",
-        'Ada Quill wrote "The Song and Held Note".',
-        "Bread, honey and salt",
-    ],
-)
-def test_what_may_be_said_of_somebody_else_stays_whole(sentence: str) -> None:
-    assert statements(sentence) == (sentence,)

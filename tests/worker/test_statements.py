@@ -1,0 +1,58 @@
+"""The statements that a sentence joins."""
+
+import pytest
+
+from worker.statements import statements
+
+
+@pytest.mark.parametrize(
+    ("sentence", "joined"),
+    [
+        (
+            "Orrin Ltd was founded in 1998 by Bo Tarn and makes glass.",
+            ("Orrin Ltd was founded in 1998 by Bo Tarn.", "Orrin Ltd makes glass."),
+        ),
+        (
+            "The mill was built in May and sold in June, and opened the hall in July.",
+            ("The mill was built in May.", "The mill was sold in June.", "The mill opened the hall in July."),
+        ),
+        (
+            "The Wend Cup: The season will begin on 2 May and will end in June.",
+            ("The Wend Cup: The season will begin on 2 May.", "The Wend Cup: The season will end in June."),
+        ),
+        (
+            "Ada Quill, who built and sold the mill, lives in Wend.",
+            ("Ada Quill built and sold the mill.", "Ada Quill lives in Wend."),
+        ),
+        (
+            "The Wend Cup, won by Bo Tarn, was made of tin and sold in Orrin.",
+            ("The Wend Cup was won by Bo Tarn.", "The Wend Cup was made of tin.", "The Wend Cup was sold in Orrin."),
+        ),
+        (
+            "The Wend Fair: The season, the ninth of all, began in May.",
+            ("The Wend Fair: The season is the ninth of all.", "The Wend Fair: The season began in May."),
+        ),
+        (
+            "The Wend Cup: Ada Quill won the race and kept the cup.",
+            ("The Wend Cup: Ada Quill won the race.", "The Wend Cup: Ada Quill kept the cup."),
+        ),
+    ],
+)
+def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str, ...]) -> None:
+    assert statements(sentence) == joined
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The fair sells bread and honey.",
+        "Ada Quill said that Bo Tarn came and left Wend.",
+        "Ada Quill wanted to be seen and loved.",
+        "The mill was not built in May and sold in June.",
+        "The mills, except Orrin's, are closed.",
+        'Ada Quill wrote "The Song and Held Note".',
+        "Bread, honey and salt",
+    ],
+)
+def test_what_may_be_said_of_somebody_else_stays_whole(sentence: str) -> None:
+    assert statements(sentence) == (sentence,)

@@ -1,0 +1,52 @@
+"""A sentence as the statements that it joins: exercises ask for each, as people do. By rule.
+
+"The mill, the first of Wend, was built in May and makes oil": "The mill was the first of Wend.", "The mill was built in
+May.", "The mill makes oil."
+"""
+
+import re
+from functools import lru_cache
+
+from knowledge.clauses import ASIDE, COPULAS, NEXT_VERB, PASSIVE, PREPOSITIONS, TOPIC, clause, inside_quotes
+
+_DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
+_PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
+
+
+@lru_cache(maxsize=20_000)
+def statements(sentence: str) -> tuple[str, ...]:
+    """The statements that a sentence joins, each with its subject; the sentence alone where the rules see only one.
+
+    A participle without an object goes on with the passive before it ("was built and sold"). What stands behind "that",
+    "who" or "to" may belong to somebody else: there no verb is taken for the subject's.
+    """
+    found = clause(sentence)
+    body = sentence.rstrip(" .!。")
+    if found is None or found.pronoun or not body.endswith(found.complement):
+        return (sentence,)
+    topic = TOPIC.match(body)
+    behind = topic.end() if topic else 0
+    aside = ASIDE.match(body, behind)
+    told, asides = found.complement, [_of_aside(body[:behind], aside, found.verb)] if aside else []
+    main = body[: aside.end(1)] + " " + body[aside.end() :] if aside else body
+    joins = [join for join in re.finditer(NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
+    if not joins or _DEPENDENT.search(told) or {"not", "never"} & {*found.verb.split(), *told.split()}:
+        return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
+    ends = [*(join.start() for join in joins[1:]), len(told)]
+    parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
+    passive = "" if found.copula or found.verb.split()[-1] not in {*COPULAS, "be", "been"} else f"{found.verb} "
+    first = main[: len(main) - len(told) + joins[0].start()]
+    subject = found.subject[0].upper() + found.subject[1:]
+    subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject
+    others = (f"{subject} {passive if _PASSIVE_GOES_ON.match(part) else ''}{part}." for part in parts)
+    return (*filter(None, asides), f"{first}.", *others)
+
+
+def _of_aside(topic: str, aside: re.Match[str], verb: str) -> str:
+    """What is said between commas behind a subject, as a statement about it; empty for what the rules do not know."""
+    subject, said = aside[1], aside[2]
+    if relative := re.match(r"(?:who|which)\s+(?=\w+\s)", said):
+        return f"{topic}{subject} {said[relative.end() :]}."
+    if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
+        return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
+    return ""
