@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 
 from knowledge.clauses import (
     AUXILIARIES,
@@ -93,28 +94,24 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
 
 def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> Iterator[Adjunct]:
     """The phrases that rules can ask about; a place in a place ("at the mill in Wend") is one adjunct."""
-    place: Adjunct | None = None
-    for preposition, phrase in phrases:
-        if not phrase or len(phrase.split()) > MOST_WORDS:
+    for found, group in groupby(phrases, lambda phrase: _kind(phrase[0], phrase[1], passive)):
+        if found is None:
             continue
-        named = re.match(_NAMED, phrase) is not None
-        if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
-            found = Adjunct(preposition, phrase, Kind.DATE)
-        elif preposition in _OF_PLACE and named:
-            here = Adjunct(preposition, phrase, Kind.PLACE)
-            place = replace(place, told=f"{place.told} {here}") if place else here
-            continue
-        elif preposition in _OF_OTHERS and (named or (preposition == "by" and passive)):
-            found = Adjunct(preposition, phrase, Kind.NAME)
-        else:
-            found = None
-        if place:
-            yield place
-        place = None
-        if found:
-            yield found
-    if place:
-        yield place
+        together = [Adjunct(preposition, told, found) for preposition, told in group]
+        if found is Kind.PLACE:
+            together = [replace(together[0], told=" ".join([together[0].told, *map(str, together[1:])]))]
+        yield from together
+
+
+def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
+    named = re.match(_NAMED, phrase) is not None
+    if not phrase or len(phrase.split()) > MOST_WORDS:
+        return None
+    if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
+        return Kind.DATE
+    if preposition in _OF_PLACE and named:
+        return Kind.PLACE
+    return Kind.NAME if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)) else None
 
 
 def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
