@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from worker.adjuncts import adjunct_question
-from worker.spans import NAME, YEAR, Kind, Rarity, Span, kind, spans
+from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 from worker.statements import statements
 
 
@@ -49,9 +49,6 @@ SEVERAL_SHARE = 0.25
 
 ADJUNCT_SHARE = 0.35
 """How often a question about a sentence with adjuncts asks for one of them: when, where, by whom."""
-
-IN_PLACE_SHARE = 0.35
-"""How often a sparse question is the sentence with a question word in the place of what is asked for."""
 
 TYPED_SHARE = 0.5
 """How often a sparse question asks for a date, a place or a number, where the sentence has one."""
@@ -126,13 +123,6 @@ _SEVERAL_FRAMES = (
     "What do {} have in common?",
     "{}: who or what is it?",
 )
-_IN_PLACE: dict[Kind, tuple[str, ...]] = {
-    Kind.NAME: ("who", "what", "which one", "whom"),
-    Kind.PLACE: ("what place", "which place"),
-    Kind.DATE: ("what date", "which date", "what"),
-    Kind.NUMBER: ("how much", "how many", "what number"),
-    Kind.PHRASE: ("what", "what", "who", "which one"),
-}
 _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("Who", "Which", "Which one", "Whose", "What", "Who or what"),
     Kind.PLACE: ("Where", "In which place", "In which", "At what"),
@@ -214,18 +204,12 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
 
 
 def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, whole: bool, rarity: Rarity) -> Exercise:
-    """A question about one span from what is left of the sentence, now and then with all of it in its place.
+    """A question word and what is left of the sentence when the asked span, and now and then a word, are dropped.
 
-    Else a question word stands first and words are dropped: such questions share some words with the sentence and not
-    its order or grammar, as other people's questions do.
+    Such questions share some words with the sentence and not its order or grammar, as other people's questions do.
     """
     typed = [span for span in spans(sentence) if kind(sentence, span) in _TYPED]
     start, end = rarity.one_of(sentence, typed if typed and rng.random() < TYPED_SHARE else spans(sentence), rng)
-    answer, of_kind = sentence if whole else sentence[start:end], kind(sentence, (start, end))
-    if rng.random() < IN_PLACE_SHARE and len(sentence.split()) <= 2 * MOST_WORDS:
-        words = _IN_PLACE[of_kind] if not YEAR.fullmatch(sentence[start:end]) else ("what year", "which year")
-        asked = f"{sentence[:start]}{rng.choice(words)}{sentence[end:].rstrip(' .!。')}?"
-        return Exercise((re.sub(_AFTER_TOPIC, "", asked[0].upper() + asked[1:]),), "", answer)
     rest = re.sub(_AFTER_TOPIC, "", _near(sentence, found, (start, end))).rstrip(" .!。").split()
     kept = [word for word in rest if _telling(word) or rng.random() < 0.75]
     if sum(map(_telling, kept)) < 1 or len(kept) < 2:
@@ -233,7 +217,8 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
     if rng.random() < 0.3:
         middle = rng.randrange(len(kept))
         kept = kept[middle:] + kept[:middle]
-    return Exercise((f"{rng.choice(_OPENERS[of_kind])} {' '.join(kept)}?",), "", answer)
+    question = f"{rng.choice(_OPENERS[kind(sentence, (start, end))])} {' '.join(kept)}?"
+    return Exercise((question,), "", sentence if whole else sentence[start:end])
 
 
 def _near(sentence: str, found: Clause | None, asked: Span) -> str:
