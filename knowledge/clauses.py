@@ -354,7 +354,7 @@ def lower_article(phrase: str) -> str:
 
 def _opening(body: str) -> tuple[str, str]:
     first, comma, rest = body.partition(", ")
-    if comma and first.split()[0].lower() in _OPENERS and len(first.split()) <= 8 and rest:
+    if comma and first.strip() and first.split()[0].lower() in _OPENERS and len(first.split()) <= 8 and rest:
         return first, rest
     return "", body
 

@@ -2,6 +2,7 @@
 
 import random
 
+from knowledge.clauses import standalone
 from worker.questions import question_exercise
 
 
@@ -28,3 +29,13 @@ def test_a_time_is_not_asked_for_as_an_amount() -> None:
     about_time = [question for question, answer in questions if answer.startswith(("3 May", "May"))]
     assert about_time
     assert not [question for question in about_time if "how m" in question.lower() or "number" in question]
+
+
+def test_no_text_is_too_odd_to_be_asked_about() -> None:
+    rng = random.Random(5)
+    words = "The Ada Quill mill was were and who , . : \" ( ) in on by 1998 3 May to made won the, of (a) Wend's 名前 —"
+    for _ in range(500):
+        text = " ".join(rng.choice(words.split()) for _ in range(rng.randint(1, 18)))
+        for piece in standalone(text):
+            made = question_exercise([piece], rng, whole=False)
+            assert made.answer.strip()
