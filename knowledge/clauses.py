@@ -33,6 +33,9 @@ _VERBS = frozenset(
     cures treats breeds trains publishes edits prints arrives departs applies depends remains appears allows enables
     """.split()
 )
+VERBS = AUXILIARIES | _VERBS
+"""Words that can only, or mostly, be a finite verb."""
+
 # As they stand after a plural: "Refunds take nine days."
 _PLURAL_VERBS = frozenset(
     """
@@ -93,15 +96,28 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-NEXT_VERB = rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))}|[a-z]{{3,}}ed)\b)"
-"""Before the next verb of the same subject."""
+_VERBS_OR_NOUNS = frozenset(
+    """
+    buys costs covers exports features grants guards heads helps hosts imports leads leaves lies means needs offers
+    pays plays prints reports runs sets shares shows sits stands starts stores studies supplies supports takes trades
+    trains uses visits wins works
+    """.split()
+)
+_OBJECT = r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]"
+NEXT_VERB = (
+    rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES))})\s"
+    rf"|(?:{'|'.join(sorted(_VERBS - _VERBS_OR_NOUNS))})\s(?!of\s)"
+    rf"|(?:{'|'.join(sorted(_VERBS_OR_NOUNS))})\s(?:{_OBJECT})"
+    rf"|[a-z]{{3,}}ed\s(?:{_OBJECT}|(?:{'|'.join(sorted(PREPOSITIONS - {'of'}))})\s))"
+)
+"""Before the next verb of the same subject: at "and makes oil", not in "bread and roasted nuts", "books and works"."""
 
 NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{NEXT_VERB}"
 """Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
 ASIDE = re.compile(
     r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
-    rf"(?=(?:{'|'.join(sorted(AUXILIARIES | _VERBS))})\s)"
+    rf"(?=(?:{'|'.join(sorted(VERBS))})\s)"
 )
 """What stands between commas before the verb, unless it takes something away from the subject."""
 

@@ -7,7 +7,7 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import ASIDE, COPULAS, NEXT_VERB, PASSIVE, PREPOSITIONS, TOPIC, clause, inside_quotes
+from knowledge.clauses import ASIDE, COPULAS, NEXT_VERB, PASSIVE, PREPOSITIONS, TOPIC, VERBS, clause, inside_quotes
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
@@ -26,7 +26,7 @@ def statements(sentence: str) -> tuple[str, ...]:
         return (sentence,)
     topic = TOPIC.match(body)
     behind = topic.end() if topic else 0
-    aside = ASIDE.match(body, behind)
+    aside = None if found.opening else ASIDE.match(body, behind)
     told, asides = found.complement, [_of_aside(body[:behind], aside, found.verb)] if aside else []
     main = body[: aside.end(1)] + " " + body[aside.end() :] if aside else body
     joins = [join for join in re.finditer(NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
@@ -34,7 +34,11 @@ def statements(sentence: str) -> tuple[str, ...]:
         return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
     ends = [*(join.start() for join in joins[1:]), len(told)]
     parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
-    passive = "" if found.copula or found.verb.split()[-1] not in {*COPULAS, "be", "been"} else f"{found.verb} "
+    passive = f"{found.verb} " if found.verb.split()[-1] in {*COPULAS, "be", "been"} else ""
+    if found.copula and any(
+        map(_PASSIVE_GOES_ON.match, parts)
+    ):  # "is in Wend and owned by Bo", "is big and lived in Orrin"
+        return (sentence,)
     first = main[: len(main) - len(told) + joins[0].start()]
     subject = found.subject[0].upper() + found.subject[1:]
     subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject
@@ -45,7 +49,7 @@ def statements(sentence: str) -> tuple[str, ...]:
 def _of_aside(topic: str, aside: re.Match[str], verb: str) -> str:
     """What is said between commas behind a subject, as a statement about it; empty for what the rules do not know."""
     subject, said = aside[1], aside[2]
-    if relative := re.match(r"(?:who|which)\s+(?=\w+\s)", said):
+    if relative := re.match(rf"(?:who|which)\s+(?=(?:{'|'.join(sorted(VERBS))})\s)", said):
         return f"{topic}{subject} {said[relative.end() :]}."
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
