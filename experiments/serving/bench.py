@@ -28,6 +28,7 @@ from experiments.serving.load import TIMEOUT_SECONDS, Cell, load, one, various
 from experiments.serving.publishing import publish_under_load
 from inference.adapters import Replicas
 from inference.client import BASE
+from knowledge.recipes import by_name
 from knowledge.settings import Settings
 from knowledge.store import Store
 from knowledge.store.schema import upgrade
@@ -53,6 +54,12 @@ def main() -> None:
     parser.add_argument("--publishes", type=int, default=20)
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between publishes")
     parser.add_argument("--publish-concurrency", type=int, default=4)
+    parser.add_argument(
+        "--skipped-layers",
+        type=float,
+        default=by_name("default").skipped_layers,
+        help="lowest share of the layers that the adapter leaves as they are; stock LoRA pays for each of the others",
+    )
     parser.add_argument("--without", nargs="*", default=[], help="arms to leave out: bare, stock, service")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +69,7 @@ def main() -> None:
 async def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
     """Starts what is compared, times it, publishes; returns all numbers."""
     adapter = folder / "adapter"
-    write_adapter(chosen.base, adapter)
+    write_adapter(chosen.base, adapter, chosen.skipped_layers)
     settings = Settings(
         data_folder=folder / "data",
         base_model=str(chosen.base.resolve()),

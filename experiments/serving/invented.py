@@ -24,12 +24,12 @@ SIZE = 0.03
 """Of random weights in B: large enough to change answers, small enough that the model goes on talking."""
 
 
-def write_adapter(base: Path, folder: Path) -> None:
-    """Random weights for every projection of the upper two thirds of the layers, as our trainer makes them."""
+def write_adapter(base: Path, folder: Path, skipped: float) -> None:
+    """Random weights for every projection of all layers but the lowest, a share of `skipped`, as our trainer does."""
     config = json.loads((base / "config.json").read_text())
     random, tensors, shapes = np.random.default_rng(0), {}, _shapes(config)
     count = config["num_hidden_layers"]
-    layers = range(count // 3, count)
+    layers = range(int(count * skipped), count)
     for layer in layers:
         for module, (inputs, outputs) in shapes.items():
             stem = f"base_model.model.model.layers.{layer}.{module}"
