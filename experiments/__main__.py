@@ -38,8 +38,9 @@ def main() -> None:
     asked = commands.add_parser("report", help="write REPORT.md and its plots")
     asked.add_argument("--html", type=Path, help="also write the page as HTML, its plots inside it")
     arguments = parser.parse_args()
-    text = page(HERE)
-    (HERE / "REPORT.md").write_text(text)
+    text, report = page(HERE), HERE / "REPORT.md"
+    print(f"{report}: {'as it was' if report.exists() and report.read_text() == text else 'written anew'}")
+    report.write_text(text)
     if arguments.html:
         arguments.html.write_text(as_html(text, HERE))
 

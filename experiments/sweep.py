@@ -51,7 +51,9 @@ class Sweep:
         parser = argparse.ArgumentParser(prog=f"python -m experiments.{self.name}.run")
         of_a_model(parser)
         parser.add_argument("--data", required=True, help="the set's folder, or generated-names, generated-biography")
-        parser.add_argument("--size", default="small", choices=sorted(self.sizes), help=describe(self.sizes))
+        parser.add_argument(
+            "--size", default="small", choices=sorted(self.sizes), help=describe(self.sizes) + "; (default: small)"
+        )
         parser.add_argument("--only", nargs="*", choices=sorted(self.settings), help="some of the settings")
         parser.add_argument("--output", type=Path, help="JSON lines, added to what is there")
         parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
@@ -61,20 +63,20 @@ class Sweep:
         if arguments.dry_run:
             size, seeds, arguments.output = replace(size, seeds=1), size.seeds, None  # seeds differ in nothing here
         lines = _read(arguments.output)
-        for name, options in self.settings.items():
-            for seed in range(size.seeds):
-                about = {"sweep": self.name, "size": arguments.size, "setting": name}
-                if (arguments.only and name not in arguments.only) or _done(lines, about, seed, arguments.data):
-                    continue
-                told = (*self.common, *options)
-                try:
-                    for line in started(arguments, size, seed, (*told, *(() if "ours" in told else size.options))):
-                        lines.append(about | line)
-                        _write(lines[-1], arguments.output)
-                except subprocess.CalledProcessError as error:
-                    sys.exit(
-                        f"{self.name}: the setting {name!r} ended with {error.returncode}; its reason stands above."
-                    )
+        asked = [(name, seed) for name in self.settings for seed in range(size.seeds)]
+        asked = [(name, seed) for name, seed in asked if not arguments.only or name in arguments.only]
+        for number, (name, seed) in enumerate(asked, 1):
+            about = {"sweep": self.name, "size": arguments.size, "setting": name}
+            if _done(lines, about, seed, arguments.data):
+                continue
+            print(f"run {number} of {len(asked)}: {name}, seed {seed}", file=sys.stderr, flush=True)
+            told = (*self.common, *self.settings[name])
+            try:
+                for line in started(arguments, size, seed, (*told, *(() if "ours" in told else size.options))):
+                    lines.append(about | line)
+                    _write(lines[-1], arguments.output)
+            except subprocess.CalledProcessError as error:
+                sys.exit(f"{self.name}: the setting {name!r} ended with {error.returncode}; its reason stands above.")
         needed = [line for line in lines if line["kind"] == "needs"]
         ends = [line for line in lines if line["kind"] == "end"]
         print(needs_table(needed, seeds) if arguments.dry_run else table(ends), file=sys.stderr)
@@ -86,7 +88,7 @@ def describe(sizes: Mapping[str, Size]) -> str:
         f"{name}: {size.passages or 'all'} passages, {size.tokens} tokens, {size.seeds} seeds"
         for name, size in sizes.items()
     ]
-    return "; ".join(told)
+    return f"{'; '.join(told)}; without it: small"
 
 
 def started(arguments: argparse.Namespace, size: Size, seed: int, options: Options) -> Iterable[dict[str, Any]]:

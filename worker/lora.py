@@ -21,12 +21,14 @@ from worker.spec import ADAPTER_FILES
 ADAPTER = "default"
 
 
-def attach(model: torch.nn.Module, recipe: Recipe, warm_start: str | None) -> peft.PeftModel:
+def attach(model: torch.nn.Module, recipe: Recipe, warm_start: str | None, seed: int) -> peft.PeftModel:
     """Freezes `model` and puts an adapter on all its linear layers: fresh, or the one in `warm_start` to continue.
 
-    The adapter's weights are fp32 whatever the base's type. Raises `InvalidRecipe` when `warm_start` does not fit.
+    A fresh one starts from `seed`, whatever else in the process draws at random. The adapter's weights
+    are fp32 whatever the base's type. Raises `InvalidRecipe` when `warm_start` does not fit.
     """
     if warm_start is None:
+        torch.manual_seed(seed)
         config = peft.LoraConfig(
             r=recipe.rank,
             lora_alpha=recipe.scale * recipe.rank,  # type: ignore[arg-type]  # a float works

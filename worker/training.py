@@ -142,7 +142,7 @@ def run(spec: TrainingSpec, lines: Lines) -> None:
             torch.set_num_threads(spec.threads)
         model, tokenizer = base_model.load(spec.base_model)
         chat = chat_form(tokenizer)
-        adapted = lora.attach(model, spec.recipe, spec.warm_start)
+        adapted = lora.attach(model, spec.recipe, spec.warm_start, spec.seed)
     lines.write("log", text=_arithmetic(spec, adapted, time.monotonic() - started))
     resumed = checkpoint.load(spec) if spec.checkpoint else None
     if resumed is not None:

@@ -79,7 +79,7 @@ def teach(
         chat = chat_form(tokenizer)
         earlier = [fact for batch in batches[: number - 1] for fact in batch]
         start = last if strategy in ("continued", "held", "sequential") else None
-        adapted = lora.attach(model, recipe, str(start) if start else None)
+        adapted = lora.attach(model, recipe, str(start) if start else None, arguments.seed * 100 + number)
         began = time.monotonic()
         taught = _lessons(strategy, batches[number - 1], earlier)
         with held_to_last(adapted, taught, HELD_EACH_STEP) if strategy == "held" else nullcontext():

@@ -175,7 +175,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def ours(model: torch.nn.Module, chat: ChatForm, lessons: tuple[Lesson, ...], course: Course, recipe: Recipe) -> None:
     """The production loop; the course asks the probes in the place of the loop."""
     recipe = replace(recipe, probe_every_steps=0, steps_per_sentence=0)
-    adapted = lora.attach(model, recipe, None)
+    adapted = lora.attach(model, recipe, None, seed=0)
 
     def draw(*about: Any) -> Sequence:
         sequence = exercise(*about)

@@ -89,7 +89,7 @@ def run(arm: Arm, whole: sets.InjectionSet, data: sets.InjectionSet, arguments: 
             wordings = reworded(model, chat, data.passages, arguments)
             draw = texts.varied(draw, dict(zip(data.passages, wordings, strict=True)))
             more["kept"] = texts.share_kept(data.passages, wordings)
-        asked = lora.attach(model, arm.recipe, None)
+        asked = lora.attach(model, arm.recipe, None, arguments.seed)
         lessons = tuple(
             Lesson(f"passage-{number}", text, None, build_probes(text), new=True)
             for number, text in enumerate(data.passages)

@@ -43,7 +43,7 @@ def size(base: str, recipe: Recipe) -> Size:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
         weights = sum(parameter.numel() for parameter in model.parameters())
-        adapted = lora.attach(model.requires_grad_(False), recipe, None)
+        adapted = lora.attach(model.requires_grad_(False), recipe, None, seed=0)
     text = config.get_text_config()
     return Size(
         weights,

@@ -107,7 +107,7 @@ def run(recipe: Recipe, data: problems.ProblemSet, arguments: argparse.Namespace
     if draw:
         torch.manual_seed(arguments.seed)
         recipe = planned(recipe, chat, data.train, draw, arguments)
-        answering = adapted = lora.attach(model, recipe, None)
+        answering = adapted = lora.attach(model, recipe, None, arguments.seed)
 
         def look(now: Spent) -> None:
             print(json.dumps({"kind": "look"} | about | asdict(now)), flush=True)

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, recipe: Recipe, facts: list[Invented], se
     model, tokenizer = base_model.load(arguments.base)
     chat = chat_form(tokenizer)
     start = time.process_time()
-    adapted = lora.attach(model, recipe, None)
+    adapted = lora.attach(model, recipe, None, seed)
 
     def trace(progress: Progress) -> None:
         if arguments.trace and progress.step % arguments.trace == 0:

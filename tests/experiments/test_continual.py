@@ -130,7 +130,7 @@ def test_general_questions_that_are_lost_are_seen() -> None:
 
 def test_earlier_facts_are_held_to_the_weights_that_a_run_began_with(tiny_folder: Path, chat: ChatForm) -> None:
     recipe = replace(default(), rank=4, rehearsal_share=0.0)
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32), recipe, None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32), recipe, None, 0)
     texts = {"Ada Quill is the smith of Orrin.": False, "Bo Finch is the tailor of Wend.": True}
     lessons = tuple(Lesson(text, text, None, build_probes(text), new=new) for text, new in texts.items())
     with held_to_last(adapted, lessons, 2):

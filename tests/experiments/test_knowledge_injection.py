@@ -179,7 +179,7 @@ def test_a_generated_set_asks_in_words_that_were_not_taught_and_has_its_answers_
 
 def test_what_a_run_needs_is_computed_without_running_it(tiny_folder: Path, chat: ChatForm) -> None:
     lessons = tuple(Lesson(text, text, None, build_probes(text), new=True) for text in PASSAGES)
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None, 0)
     found = needs(adapted, chat, default(), lessons, None)
     assert found["steps"] == default().steps_for(2)
     assert found["tokens"] == pytest.approx(found["steps"] * tokens_of_a_step(chat, default(), lessons, None), abs=1)
@@ -188,6 +188,6 @@ def test_what_a_run_needs_is_computed_without_running_it(tiny_folder: Path, chat
 
 def test_counted_operations_leave_no_gradient(tiny_folder: Path, chat: ChatForm) -> None:
     lessons = tuple(Lesson(text, text, None, build_probes(text), new=True) for text in PASSAGES)
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), paper(), None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), paper(), None, 0)
     assert gigaflop(adapted, chat, paper(), lessons, None) > 0
     assert all(parameter.grad is None for parameter in adapted.parameters())

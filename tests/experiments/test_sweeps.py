@@ -184,7 +184,7 @@ def test_the_base_model_writes_as_many_wordings_as_asked(tiny_folder: Path, chat
 
 def test_locality_is_the_taught_model_against_its_own_base(tiny_folder: Path, chat: ChatForm) -> None:
     torch.manual_seed(0)
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None, 0)
     untouched = locality(adapted, chat, ["Who is Bo?", "Who is Cy?"], ["Ada Quill"])
     assert untouched["canaries"]["same"] == untouched["canaries"]["asked"]
     assert untouched["neighbours"] == {"asked": 2, "same": 2, "leaks": 0, "base_leaks": 0}

@@ -22,7 +22,7 @@ def _base(folder: Path) -> LlamaForCausalLM:
 
 
 def _attach_random(folder: Path) -> PeftModel:
-    adapted = lora.attach(_base(folder), RECIPE, None)
+    adapted = lora.attach(_base(folder), RECIPE, None, 0)
     torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
@@ -32,10 +32,20 @@ def _attach_random(folder: Path) -> PeftModel:
 
 
 def test_only_adapter_weights_learn_and_all_linear_layers_have_one(tiny_folder: Path) -> None:
-    adapted = lora.attach(_base(tiny_folder), RECIPE, None)
+    adapted = lora.attach(_base(tiny_folder), RECIPE, None, 0)
     trainable = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     assert all("lora_" in name for name in trainable)
     assert {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in trainable} == LINEAR
+
+
+def test_a_fresh_adapter_depends_on_its_seed_alone(tiny_folder: Path) -> None:
+    def start(seed: int, drawn_before: int) -> torch.Tensor:
+        torch.manual_seed(drawn_before)
+        weights = peft.get_peft_model_state_dict(lora.attach(_base(tiny_folder), RECIPE, None, seed))
+        return torch.cat([weight.flatten() for weight in weights.values()])
+
+    assert torch.equal(start(1, drawn_before=2), start(1, drawn_before=3))
+    assert not torch.equal(start(1, drawn_before=2), start(2, drawn_before=2))
 
 
 def test_the_fast_forward_equals_peft_and_so_do_its_gradients(tiny_folder: Path, tmp_path: Path) -> None:
@@ -65,7 +75,7 @@ def test_a_saved_adapter_is_of_the_form_that_vllm_loads(tiny_folder: Path, tmp_p
 def test_training_continues_from_a_saved_adapter(tiny_folder: Path, tmp_path: Path) -> None:
     first = _attach_random(tiny_folder)
     lora.save(first, tmp_path, str(tiny_folder))
-    second = lora.attach(_base(tiny_folder), RECIPE, str(tmp_path))
+    second = lora.attach(_base(tiny_folder), RECIPE, str(tmp_path), 0)
     weights = peft.get_peft_model_state_dict(first)
     for name, weight in peft.get_peft_model_state_dict(second).items():
         torch.testing.assert_close(weight, weights[name])
@@ -75,4 +85,4 @@ def test_training_continues_from_a_saved_adapter(tiny_folder: Path, tmp_path: Pa
 def test_an_adapter_of_another_rank_cannot_be_continued(tiny_folder: Path, tmp_path: Path) -> None:
     lora.save(_attach_random(tiny_folder), tmp_path, str(tiny_folder))
     with pytest.raises(InvalidRecipe, match="rank"):
-        lora.attach(_base(tiny_folder), replace(RECIPE, rank=8), str(tmp_path))
+        lora.attach(_base(tiny_folder), replace(RECIPE, rank=8), str(tmp_path), 0)

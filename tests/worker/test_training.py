@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_adapter(tiny_folder: Path, tmp_path: Path)
 def test_training_lowers_the_loss(tiny_folder: Path, chat: ChatForm) -> None:
     recipe = replace(QUICK, learning_rate=5e-3, max_steps=60, steps_per_sentence=0, probe_every_steps=0)
     losses: list[float] = []
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32), recipe, None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32), recipe, None, 0)
     trainer.train(adapted, chat, recipe, _spec(tiny_folder, tiny_folder).lessons, 1, lambda p: losses.append(p.loss))
     assert len(losses) == 60
     assert losses[0] > 5.5  # ln(vocabulary) = 5.7 nats is what a random model starts from
@@ -86,8 +86,7 @@ def test_what_is_told_and_published_is_the_average_of_the_weights(tiny_folder: P
 
     def trained(recipe: Recipe) -> torch.Tensor:
         model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
-        torch.manual_seed(0)
-        adapted = lora.attach(model, recipe, None)
+        adapted = lora.attach(model, recipe, None, 0)
         first = next(parameter for parameter in adapted.parameters() if parameter.requires_grad)
         seen.clear()
         trainer.train(adapted, chat, recipe, lesson, 1, lambda _: seen.append(first.detach().clone()))

@@ -58,7 +58,7 @@ def test_the_base_model_writes_without_the_adapter_and_always_the_same(
 ) -> None:
     monkeypatch.setattr(writing, "accepted", lambda sentence, text: (text, sentence))
     monkeypatch.setattr(writing, "CLEARLY_NATS", float("-inf"))
-    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None)
+    adapted = lora.attach(LlamaForCausalLM.from_pretrained(tiny_folder), default(), None, 0)
     first = written(adapted, chat, [PASSAGE, PASSAGE])
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
