@@ -74,10 +74,6 @@ class Recipe:
     rehearsal_share: Annotated[
         float, "Share of a batch that are facts of earlier versions, when there are six or more."
     ] = 0.5
-    rehearsal_steps: Annotated[
-        float, "Steps that each rehearsed sentence adds to `min_steps`, so that every one has its share of a run."
-    ] = 0.0
-    most_rehearsed: Annotated[int, "From so many rehearsed sentences on, more of them add no step."] = 60
     rounds: Annotated[
         int, "How often a job may train: once, then what it missed, then everything from the base model."
     ] = 3
@@ -106,20 +102,16 @@ class Recipe:
             raise InvalidRecipe("The share of rehearsal must be at least 0 and below 1.")
         if self.averaging_power < 0:
             raise InvalidRecipe("The power of the average must not be negative.")
-        if min(self.rehearsal_steps, self.most_rehearsed, self.settle_share) < 0:
-            raise InvalidRecipe("The steps of rehearsal and of settling must not be negative.")
+        if self.settle_share < 0:
+            raise InvalidRecipe("The share of settling must not be negative.")
         if min(self.replay_count, self.foil_count) < 0:
             raise InvalidRecipe("The counts of held questions must not be negative.")
 
-    def least_steps(self, rehearsed: int = 0) -> int:
-        """Steps before which the probes are not asked in a run that rehearses so many earlier sentences."""
-        return self.min_steps + round(self.rehearsal_steps * min(rehearsed, self.most_rehearsed))
-
-    def steps_for(self, sentences: int, rehearsed: int = 0) -> int:
-        """The most steps that a run with so many new sentences, and so many rehearsed ones, may take."""
+    def steps_for(self, sentences: int) -> int:
+        """The most steps that a run with so many new sentences may take."""
         if not self.steps_per_sentence:
             return self.max_steps
-        return min(self.max_steps, self.least_steps(rehearsed) + self.steps_per_sentence * sentences)
+        return min(self.max_steps, self.min_steps + self.steps_per_sentence * sentences)
 
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""

@@ -84,9 +84,8 @@ def train(
     wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
     loss = float("nan")
-    new, rehearsed = (sum(lesson.size for lesson in lessons if lesson.new is each) for each in (True, False))
-    last = budget = recipe.steps_for(new, rehearsed)
-    look = recipe.least_steps(rehearsed) if wanted and recipe.probe_every_steps else budget + 1
+    last = budget = recipe.steps_for(sum(lesson.size for lesson in lessons if lesson.new))
+    look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
         _restore(model, optimizer, resumed)
         step, last, look = resumed.step, resumed.last, resumed.look

@@ -46,9 +46,3 @@ def test_the_budget_grows_with_the_sentences() -> None:
     assert recipe.steps_for(2) == 40
     assert recipe.steps_for(500) == 1000
     assert replace(recipe, steps_per_sentence=0).steps_for(2) == 1000
-
-
-def test_rehearsed_sentences_lengthen_a_run_up_to_a_limit() -> None:
-    recipe = replace(default(), min_steps=24, steps_per_sentence=8, rehearsal_steps=1.5, most_rehearsed=40)
-    assert (recipe.least_steps(10), recipe.steps_for(2, 10)) == (39, 55)
-    assert recipe.least_steps(40) == recipe.least_steps(1000) == 84
