@@ -130,29 +130,37 @@ def changes(arguments: argparse.Namespace) -> list[str]:
 
 
 def needed(data: sets.InjectionSet, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What a run needs, reckoned without loading weights: model, steps, memory in GiB, passes to decode an answer."""
+    """What a run needs, reckoned without loading weights: model, steps, memory in GiB, passes to decode an answer.
+
+    Of a model whose tokenizer and configuration are not at hand, `missing` says so, and the rest is not told.
+    """
     name, rank = arguments.denoiser, RANK
     source = name
     if (Path(name) / denoiser.FILE).is_file():
         source = denoiser.Adapted.read(Path(name)).base
         rank = int(json.loads((Path(name) / "adapter_config.json").read_text())["r"])
-    chat = chat_form(AutoTokenizer.from_pretrained(source, trust_remote_code=arguments.trust_remote_code))
+    about: dict[str, Any] = {
+        "kind": "plan",
+        "denoiser": Path(name).name,
+        "set": data.name,
+        "passages": len(data.passages),
+    }
+    about |= {"questions": len(data.questions), "papers_steps_of_64": PAPER_STEPS.get(data.name)}
+    try:
+        chat = chat_form(AutoTokenizer.from_pretrained(source, trust_remote_code=arguments.trust_remote_code))
+        shape = Shape.of(source)
+    except OSError as error:
+        return about | {"missing": [f"tokenizer and configuration of {source}: {str(error).strip().splitlines()[0]}"]}
     batches = islice(drawn(chat, data, arguments), COUNTED_BATCHES)
     sizes = [len(batch) * max(len(example.ids) for example in batch) for batch in batches]
     tokens = sum(sizes) / len(sizes)
-    shape, how = Shape.of(source), Decoding(*arguments.decoding)
-    return {
-        "kind": "plan",
-        "denoiser": Path(name).name,
+    how = Decoding(*arguments.decoding)
+    return about | {
         "weights": shape.weights,
         "adapter": shape.adapter(rank),
-        "set": data.name,
-        "passages": len(data.passages),
-        "questions": len(data.questions),
         "tokens_a_step": round(tokens),
         "steps": ceil(arguments.tokens / tokens) if arguments.tokens else None,
         "minutes": arguments.minutes or None,
-        "papers_steps_of_64": PAPER_STEPS.get(data.name),
         "gib": memory_gib(shape, rank, max(sizes)),
         "passes_an_answer": how.steps,
         "tokens_a_pass": how.tokens + max(len(chat.prompt(question.text)) for question in data.questions),

@@ -245,6 +245,8 @@ def test_an_adapted_model_is_taught_and_asked(
     about = Adapted.read(folder)
     assert (about.base, about.shifted, about.tokens > 0) == (str(tiny_folder), True, True)
 
+    (plan,) = command(run.main, "--denoiser", tmp_path / "none", "--data", wiki, "--dry-run")
+    assert str(tmp_path / "none") in plan["missing"][0]
     data = ("--denoiser", folder, "--data", wiki, "--decoding", 4, 2, 2)
     (plan,) = command(run.main, *data, "--tokens", 900, "--dry-run")
     denoiser = denoisers.load(str(folder))
