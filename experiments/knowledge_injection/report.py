@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The arm, with what was changed of its recipe, and ours with the commit whose default it is."""
+        """The arm, what was changed of its recipe, a seed other than 0, and of ours the commit whose default it is."""
         arm, about = str(self.end["arm"]), list(self.end["changes"])
+        about += [f"seed {self.end['seed']}"] if self.end["seed"] else []
         if arm == "ours" and self.end.get("commit"):
             about.insert(0, self.end["commit"])
         return f"{arm} ({', '.join(about)})" if about else arm
@@ -109,20 +111,21 @@ def plot(name: str, runs: Sequence[Run], path: Path) -> None:
     figure, axes = pyplot.subplots(
         len(AXES), len(columns), sharey=True, squeeze=False, figsize=(3.2 * len(columns), 7), layout="constrained"
     )
-    for run in runs:
+    for run, colour in zip(runs, cycle(mpl.color_sequences["tab20"]), strict=False):
         points = [*run.looks, run.end]
         for row, axis in enumerate(AXES):
             for place, column in enumerate(columns):
                 at = [(point[axis], point["columns"].get(column)) for point in points]
                 xs, found = zip(*at, strict=True)
                 ys = [value["rouge1"] if value else float("nan") for value in found]
-                axes[row][place].plot(xs, ys, marker="o", markersize=3, label=run.name)
+                axes[row][place].plot(xs, ys, marker="o", markersize=3, color=colour, label=run.name)
     for row, axis in enumerate(AXES):
         for place, column in enumerate(columns):
             axes[row][place].set(ylim=(0, 1.02), xlabel=axis, title=column if row == 0 else "")
             axes[row][place].grid(alpha=0.3)
         axes[row][0].set_ylabel("ROUGE-1 recall")
-    axes[0][0].legend(fontsize=8)
+    lines, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(columns), fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
