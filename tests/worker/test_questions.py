@@ -1,6 +1,7 @@
 """Questions made by rule."""
 
 import random
+import re
 
 from knowledge.clauses import standalone
 from worker.questions import question_exercise
@@ -39,3 +40,13 @@ def test_no_text_is_too_odd_to_be_asked_about() -> None:
         for piece in standalone(text):
             made = question_exercise([piece], rng, whole=False)
             assert made.answer.strip()
+
+
+def test_the_question_word_also_stands_behind_what_is_asked_about() -> None:
+    """People ask "Behind what is X?" too; a model that heard the word in front alone takes it for a part of the cue."""
+    asked = [
+        question_exercise(["Ada Quill is the keeper of the light."], random.Random(seed), False) for seed in range(400)
+    ]
+    behind = [one for one in asked if re.search(r"\b(?:what|whom?|which name)\?$", one.question)]
+    assert {"Ada Quill", "the keeper of the light"} <= {one.answer for one in behind}
+    assert len(behind) < len(asked) / 2
