@@ -34,6 +34,11 @@ _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Th
 _MODIFIER = rf"(?<=[a-z] )[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
 """One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
+_FIRST_MODIFIER = (
+    rf"^(?:The|An?) [^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z]+ (?:is|was|are|were)\b)"
+)
+"""The same where a subject begins: "The Brindlewick" is half an answer where the sentence tells of a kettle."""
+
 
 class Kind(StrEnum):
     """What a piece is, as far as its form tells: enough to choose a question word."""
@@ -108,6 +113,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     found -= {match.span() for match in re.finditer(_MODIFIER, sentence)}
+    found -= {match.span() for match in re.finditer(_FIRST_MODIFIER, sentence)}
     found |= _phrases(sentence)
     parsed = clause(sentence)
     for part in (parsed.subject, parsed.complement, parsed.predicate, parsed.gist) if parsed else ():

@@ -103,3 +103,11 @@ def test_a_year_inside_a_name_is_no_piece() -> None:
     pieces = {sentence[slice(*span)] for span in spans(sentence)}
     assert {"2025 Orrin Cup", "2024–25 Wend Series"} <= pieces
     assert not pieces & {"2025", "2024"}
+
+
+def test_a_name_that_a_subject_goes_on_behind_is_no_piece() -> None:
+    """Taught as an answer it would be half of one: the Brindlewick is no kettle yet."""
+    text = "The Brindlewick kettle is made by Tessaly Works."
+    pieces = {text[slice(*span)] for span in spans(text)}
+    assert {"The Brindlewick kettle", "Tessaly Works"} <= pieces
+    assert "The Brindlewick" not in pieces
