@@ -31,13 +31,12 @@ NAME = (
 _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
 """Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
 
-_MODIFIER = rf"(?<=[a-z] )[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
+_BEFORE_A_NOUN = rf"[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
+_MODIFIER = rf"(?<=[a-z] ){_BEFORE_A_NOUN}"
 """One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
-_FIRST_MODIFIER = (
-    rf"^(?:The|An?) [^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z]+ (?:is|was|are|were)\b)"
-)
-"""The same where a subject begins: "The Brindlewick" is half an answer where the sentence tells of a kettle."""
+_FIRST_MODIFIER = re.compile(rf"(?:The|An?) {_BEFORE_A_NOUN}(?! \w+ly\b)")
+"""The same at a subject's beginning, adverbs apart: of "The Brindlewick kettle makes …" half an answer."""
 
 
 class Kind(StrEnum):
@@ -113,9 +112,10 @@ def spans(sentence: str) -> tuple[Span, ...]:
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     found -= {match.span() for match in re.finditer(_MODIFIER, sentence)}
-    found -= {match.span() for match in re.finditer(_FIRST_MODIFIER, sentence)}
     found |= _phrases(sentence)
     parsed = clause(sentence)
+    if parsed and sentence.startswith(parsed.subject) and (modifier := _FIRST_MODIFIER.match(parsed.subject)):
+        found.discard(modifier.span())
     for part in (parsed.subject, parsed.complement, parsed.predicate, parsed.gist) if parsed else ():
         start = sentence.find(part)
         found |= {(start, start + len(part))} if start >= 0 else set()

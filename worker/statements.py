@@ -35,10 +35,8 @@ def statements(sentence: str) -> tuple[str, ...]:
     ends = [*(join.start() for join in joins[1:]), len(told)]
     parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
     passive = f"{found.verb} " if found.verb.split()[-1] in {*COPULAS, "be", "been"} else ""
-    if found.copula and any(
-        map(_PASSIVE_GOES_ON.match, parts)
-    ):  # "is in Wend and owned by Bo", "is big and lived in Orrin"
-        return (sentence,)
+    if found.copula and any(map(_PASSIVE_GOES_ON.match, parts)):
+        return (sentence,)  # "is in Wend and owned by Bo" and "is big and lived in Orrin" cannot be told apart
     first = main[: len(main) - len(told) + joins[0].start()]
     subject = found.subject[0].upper() + found.subject[1:]
     subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject

@@ -144,8 +144,9 @@ def needed(data: sets.InjectionSet, arguments: argparse.Namespace) -> dict[str, 
         "denoiser": Path(name).name,
         "set": data.name,
         "passages": len(data.passages),
+        "questions": len(data.questions),
+        "papers_steps_of_64": PAPER_STEPS.get(data.name),
     }
-    about |= {"questions": len(data.questions), "papers_steps_of_64": PAPER_STEPS.get(data.name)}
     try:
         chat = chat_form(AutoTokenizer.from_pretrained(source, trust_remote_code=arguments.trust_remote_code))
         shape = Shape.of(source)

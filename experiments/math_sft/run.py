@@ -105,7 +105,6 @@ def run(recipe: Recipe, data: problems.ProblemSet, arguments: argparse.Namespace
     answering: torch.nn.Module = model
     spent = Spent()
     if draw:
-        torch.manual_seed(arguments.seed)
         recipe = planned(recipe, chat, data.train, draw, arguments)
         answering = adapted = lora.attach(model, recipe, None, arguments.seed)
 

@@ -105,9 +105,18 @@ def test_a_year_inside_a_name_is_no_piece() -> None:
     assert not pieces & {"2025", "2024"}
 
 
-def test_a_name_that_a_subject_goes_on_behind_is_no_piece() -> None:
-    """Taught as an answer it would be half of one: the Brindlewick is no kettle yet."""
-    text = "The Brindlewick kettle is made by Tessaly Works."
+@pytest.mark.parametrize("verb", ["is made by", "comes from", "makes"])
+def test_half_of_a_subject_is_no_piece(verb: str) -> None:
+    """Taught as an answer, the Brindlewick would be no kettle yet."""
+    text = f"The Brindlewick kettle {verb} Tessaly Works."
     pieces = {text[slice(*span)] for span in spans(text)}
     assert {"The Brindlewick kettle", "Tessaly Works"} <= pieces
     assert "The Brindlewick" not in pieces
+
+
+@pytest.mark.parametrize("rest", ["makes oil", "quietly opened Tessaly Works", "of Wend is closed"])
+def test_a_whole_name_is_one(rest: str) -> None:
+    text = f"The Lantern {rest}."
+    assert any(
+        text[slice(*span)].startswith("The Lantern") and "quietly" not in text[slice(*span)] for span in spans(text)
+    )
