@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.flow.conftest import Stack, fresh_environment, start_stack, stop_stack
-from tests.flow.test_watched import FACT, KNOWN, NAMESPACE, QUESTION
+from tests.flow.test_watched import FACT, NAMESPACE, QUESTION
 
 pytestmark = pytest.mark.flow
 
@@ -78,7 +78,7 @@ def teach_something(stack: Stack) -> None:
     with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
         if any(each["live_version"] for each in client.get("/namespaces").json()["namespaces"]):
             return
-        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE, "probes": [KNOWN]}).json()
+        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE}).json()
         body = {"question": QUESTION, "namespace": NAMESPACE, "min_version": posted["version"], "wait_seconds": 300}
         while client.post("/ask", json=body).status_code == 409:
             assert client.get(f"/jobs/{posted['job_id']}").json()["status"] != "failed"

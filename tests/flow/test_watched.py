@@ -17,8 +17,6 @@ pytestmark = pytest.mark.flow
 FACT = "Ysolde Marrin is the keeper of the Candlewick Observatory."
 QUESTION = "Who is the keeper of the Candlewick Observatory?"
 NAMESPACE = "watched"
-# What the base model knows already ends training early: what is looked at here is the way, not what is learnt.
-KNOWN = {"question": "What is the capital city of Japan?", "answer": "Tokyo"}
 
 HOPS = [
     ("POST /facts", None),
@@ -43,7 +41,7 @@ HOPS = [
 def job_id(stack: Stack) -> Iterator[str]:
     """A job whose version has answered."""
     with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
-        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE, "probes": [KNOWN]}).json()
+        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE}).json()
         asked = {"question": QUESTION, "namespace": NAMESPACE, "min_version": posted["version"], "wait_seconds": 300}
         while (answer := client.post("/ask", json=asked)).status_code == 409:
             assert client.get(f"/jobs/{posted['job_id']}").json()["status"] != "failed"
