@@ -153,7 +153,7 @@ class VllmClient:
                     for piece in whole.add(chunk):
                         yield piece
         except _BROKEN as error:
-            raise Unavailable(f"The model server stopped answering ({type(error).__name__}).") from error
+            raise Unavailable(f"The model server stopped answering ({_name(error)}).") from error
         if not whole.finish:
             raise Unavailable("The model server ended its answer too early.")
         yield whole.completion(manner)
@@ -223,7 +223,12 @@ class VllmClient:
                 await response.aread()
                 return response
         except _BROKEN as error:
-            raise Unavailable(f"The model server does not answer ({type(error).__name__}).") from error
+            raise Unavailable(f"The model server does not answer ({_name(error)}).") from error
+
+
+def _name(error: Exception) -> str:
+    """What aiohttp called it: as httpx's, every broken connection would be a `ConnectTimeout`."""
+    return type(error.__cause__ or error).__name__
 
 
 def _transport() -> httpx.AsyncBaseTransport:

@@ -9,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from service import readiness
 from tests.flow.conftest import Stack, start_stack, stop_stack
 
 pytestmark = [
@@ -70,6 +71,7 @@ def test_a_killed_part_comes_back_and_the_live_version_answers_again(part: str, 
     killed = ward.children()[0]
     killed.kill()
     _wait(lambda: not psutil.pid_exists(killed.pid) and part in stack.children(), f"{part} did not come back")
+    time.sleep(readiness.SECONDS)  # a look from before the kill is told no longer
     _wait(lambda: _ready(stack), f"not ready after {part} was killed")
     _expect_the_same_knowledge(stack, version)
 

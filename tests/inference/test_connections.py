@@ -64,13 +64,18 @@ def test_a_reply_is_read_whole_and_its_connection_used_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [b"<end>", b"220 mail ready\r\n\r\n<end>", WHOLE[:-5] + b"<end>", b"HTTP/1.1 nonsense\r\n\r\n<end>"],
+    ("reply", "name"),
+    [
+        (b"<end>", "ServerDisconnectedError"),
+        (b"220 mail ready\r\n\r\n<end>", "HttpProcessingError"),
+        (WHOLE[:-5] + b"<end>", "ClientPayloadError"),
+        (b"HTTP/1.1 nonsense\r\n\r\n<end>", "HttpProcessingError"),
+    ],
     ids=["no reply", "not HTTP", "half a body", "no status"],
 )
-def test_a_broken_reply_is_an_outage(reply: bytes) -> None:
+def test_a_broken_reply_is_an_outage_and_names_what_broke(reply: bytes, name: str) -> None:
     async def work(client: VllmClient) -> None:
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match=name):
             await client.models()
 
     talk([reply] * 3, work)
