@@ -57,7 +57,13 @@ PREPOSITIONS = frozenset(
 )
 _PASSING = frozenset({"now", "also", "still", "then", "later", "soon"})
 _ADVERBS = _PASSING | {"first", "once", "never", "always", "often", "seldom", "almost", "not"}
-_NOUNS_IN_LY = frozenset({"family", "supply", "assembly", "monopoly", "reply", "ally", "anomaly", "butterfly"})
+_NOUNS_IN_LY = frozenset(
+    """
+    ally anomaly assembly belly bully butterfly daily doily dragonfly elderly family firefly folly gully holly homily
+    jelly lily monopoly monthly panoply quarterly rally reply supply tally weekly
+    """.split()
+)
+_DEGREES = frozenset({"very", "quite", "rather", "most", "more", "less", "least", "too", "so"})
 _RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 _CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
 _PRONOUNS = frozenset(
@@ -324,12 +330,12 @@ def _without_aside(body: str) -> str:
 
 
 def _adverb(subject: str) -> str:
-    """The adverb that stands between a name and its verb: of "Ada Quill never" "never"; or empty."""
+    """The adverb that stands between a subject and its verb: of "Ada Quill never" "never"; or empty."""
     before, _, last = subject.rpartition(" ")
-    name = before.split()[-1] if before else ""
-    is_name = name[:1].isupper() and name.lower() not in _DETERMINERS
+    *earlier, noun = before.split() or [""]
+    is_subject = noun.lower() not in _DETERMINERS and (noun[:1].isupper() or (earlier and noun not in _DEGREES))
     is_adverb = last in _ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in _NOUNS_IN_LY)
-    return last if is_name and is_adverb else ""
+    return last if is_subject and is_adverb else ""
 
 
 def _about(topic: str, rest: str) -> Clause | None:
