@@ -105,7 +105,7 @@ def plot(name: str, runs: Sequence[Run], path: Path) -> None:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "engrain"
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     columns = columns_of(name, runs)
     figure, axes = pyplot.subplots(
@@ -122,6 +122,7 @@ def plot(name: str, runs: Sequence[Run], path: Path) -> None:
     for row, axis in enumerate(AXES):
         for place, column in enumerate(columns):
             axes[row][place].set(ylim=(0, 1.02), xlabel=axis, title=column if row == 0 else "")
+            axes[row][place].xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
             axes[row][place].grid(alpha=0.3)
         axes[row][0].set_ylabel("ROUGE-1 recall")
     lines, names = axes[0][0].get_legend_handles_labels()
