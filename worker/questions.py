@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from worker.adjuncts import adjunct_question
+from worker.asides import with_aside
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 from worker.statements import statements
 
@@ -58,6 +59,9 @@ NEAR_WORDS = 5
 
 OTHER_ANSWER_SHARE = 0.15
 """How often a cue is answered with any other piece of its sentence."""
+
+ASIDE_SHARE = 0.25
+"""How often a loose question carries words that have nothing to do with the sentence."""
 
 ALONE = Rarity()
 """No other passage is known."""
@@ -329,8 +333,10 @@ def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole
     if rng.random() < OTHER_ANSWER_SHARE and (apart := _apart(sentence, cue)):
         wanted = rarity.one_of(sentence, apart, rng)
     frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
-    shown = sentence[slice(*cue)]
-    question = rng.choice(frames).format(rng.choice((lower_article(shown), bare(shown))))
+    shown = rng.choice((lower_article, bare))(sentence[slice(*cue)])
+    question = rng.choice(frames).format(shown)
+    if wanted and rng.random() < ASIDE_SHARE:
+        question = with_aside(question, shown, rng)
     return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
 
 

@@ -4,6 +4,7 @@ import random
 import re
 
 from knowledge.clauses import standalone
+from worker.asides import with_aside
 from worker.questions import question_exercise
 
 
@@ -50,3 +51,20 @@ def test_the_question_word_also_stands_behind_what_is_asked_about() -> None:
     behind = [one for one in asked if re.search(r"\b(?:what|whom?|which name)\?$", one.question)]
     assert {"Ada Quill", "the keeper of the light"} <= {one.answer for one in behind}
     assert len(behind) < len(asked) / 2
+
+
+def test_an_aside_stands_before_a_question_or_behind_its_cue() -> None:
+    made = {with_aside("Who is linked to Ada Quill?", "Ada Quill", random.Random(seed)) for seed in range(200)}
+    before = {one for one in made if re.fullmatch(r"[A-Z]\w+ \w+ \w+, who is linked to Ada Quill\?", one)}
+    behind = {one for one in made if re.fullmatch(r"Who is linked to Ada Quill, \w+ \w+ \w+\?", one)}
+    assert before | behind == made
+    assert min(len(before), len(behind)) > 50
+    assert with_aside("Ada Quill is linked to what?", "Ada Quill", random.Random(0)).count("Ada Quill") == 1
+
+
+def test_a_loose_question_now_and_then_carries_an_aside_and_keeps_its_answer() -> None:
+    sentence = "Ada Quill is the keeper of the light."
+    asked = [question_exercise([sentence], random.Random(seed), whole=False) for seed in range(600)]
+    foreign = [one for one in asked if re.search(r"\b(?:the|every|this) (?!keeper|light)\w+", one.question)]
+    assert 20 < len(foreign) < 200
+    assert all(one.answer in sentence for one in foreign)
