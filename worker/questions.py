@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from worker.adjuncts import adjunct_question
-from worker.asides import with_aside
+from worker.asides import among_asides, with_aside
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 from worker.statements import statements
 
@@ -336,7 +336,10 @@ def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole
     shown = rng.choice((lower_article, bare))(sentence[slice(*cue)])
     question = rng.choice(frames).format(shown)
     if wanted and rng.random() < ASIDE_SHARE:
-        question = with_aside(question, shown, rng)
+        asked = kind(sentence, wanted)
+        among = asked not in _TYPED and rng.random() < 0.5
+        word = rng.choice(_WH_OBJECT[asked])
+        question = among_asides(shown, word, rng) if among else with_aside(question, shown, rng)
     return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
 
 

@@ -4,7 +4,7 @@ import random
 import re
 
 from knowledge.clauses import standalone
-from worker.asides import with_aside
+from worker.asides import among_asides, with_aside
 from worker.questions import question_exercise
 
 
@@ -60,6 +60,14 @@ def test_an_aside_stands_before_a_question_or_behind_its_cue() -> None:
     assert before | behind == made
     assert min(len(before), len(behind)) > 50
     assert with_aside("Ada Quill is linked to what?", "Ada Quill", random.Random(0)).count("Ada Quill") == 1
+
+
+def test_the_question_word_stands_among_asides_and_the_cue_once() -> None:
+    made = {among_asides("Ada Quill", "what", random.Random(seed)) for seed in range(200)}
+    assert len(made) > 150
+    for one in made:
+        assert (one.count("Ada Quill"), len(re.findall(r"\bwhat\b", one)), one[-1]) == (1, 1, "?")
+        assert one[0].isupper()
 
 
 def test_a_loose_question_now_and_then_carries_an_aside_and_keeps_its_answer() -> None:
