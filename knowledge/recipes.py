@@ -133,7 +133,6 @@ def default() -> Recipe:
         second_factor_rate=4.0,
         batch_size=12,
         max_steps=2000,
-        skipped_layers=0.34,
         averaging_power=8.0,
         min_steps=24,
         settle_share=0.5,

@@ -27,7 +27,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "questions made by rule": ("question_share=0", "written_share=0.9"),
     "questions that the base model writes": ("question_share=0.9", "written_share=0"),
     "answers alone (whole sentences)": ("whole_share=1",),
-    "skipped layers": ("skipped_layers=0",),
+    "the lowest third of the layers": ("skipped_layers=0.34",),
     "no warm-up (3 steps)": ("warmup_steps=3",),
     "the average of the weights": ("averaging_power=0",),
     "faster B matrices (LoRA+)": ("second_factor_rate=1",),
