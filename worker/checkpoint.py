@@ -23,14 +23,15 @@ from worker.spec import TrainingSpec
 class State:
     """A run after `step` steps.
 
-    `last` is the step that ends it as things stand, `look` that of the next look at the probes, `reached` how many
-    passed so far. The batches need no state: they are drawn again from their seed, and from `written`. `weights` are
-    the adapter's, by parameter name, `average` what `worker/averaging.py` made of them.
+    `last` is the step that ends it as things stand, `look` that of the next look at the probes, `settled` whether one
+    has passed, `reached` how many passed so far. The batches need no state: they are drawn again from their seed, and
+    from `written`. `weights` are the adapter's, by parameter name, `average` what `worker/averaging.py` made of them.
     """
 
     step: int
     last: int
     look: int
+    settled: bool
     tokens: int
     reached: int
     loss: float

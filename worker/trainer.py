@@ -68,6 +68,8 @@ def train(
 ) -> Outcome:
     """Trains the attached adapter in place until the lessons' probes passed a while ago, or the budget is spent.
 
+    After that while they are asked once more: what has slipped is trained on until it passes again.
+
     `draw` makes the training sequences; experiments bring their own. While `report` runs the model is what would be
     published now, and whatever it raises ends the training there.
     `show` gets what is taught in the run's first step, to be looked at; `tell` what goes on before it, in words.
@@ -83,14 +85,14 @@ def train(
     drawn = batches(chat, lessons, recipe, seed, draw, questions)
     wanted = _wanted(lessons, seed)
     tokens = reached = step = 0
-    loss = float("nan")
+    loss, settled = float("nan"), False
     last = budget = recipe.steps_for(sum(lesson.size for lesson in lessons if lesson.new))
     look = recipe.min_steps if wanted and recipe.probe_every_steps else budget + 1
     if resumed is not None:
         _restore(model, optimizer, resumed)
         step, last, look = resumed.step, resumed.last, resumed.look
         tokens, reached = resumed.tokens, resumed.reached
-        loss, start = resumed.loss, start - resumed.seconds
+        loss, settled, start = resumed.loss, resumed.settled, start - resumed.seconds
         for _ in range(step):
             next(drawn), next(others)
     average = Average(model, recipe.averaging_power, resumed.average if resumed else None)
@@ -112,9 +114,11 @@ def train(
         with average.taken():
             if step >= look:
                 reached = _probes_passed(model, chat, wanted, recipe.stop_share, seed + step)
-                look = step + max(recipe.probe_every_steps, step // 10)
                 if reached >= recipe.stop_share * len(wanted):
-                    last, look = min(budget, step + round(recipe.settle_share * step)), budget + 1
+                    last = look = step if settled else min(budget, step + round(recipe.settle_share * step))
+                    settled = True
+                else:  # not yet, or not any more
+                    last, look = budget, step + max(recipe.probe_every_steps, step // 10)
             seconds = time.monotonic() - start
             report(
                 Progress(
@@ -136,6 +140,7 @@ def train(
                     step=step,
                     last=last,
                     look=look,
+                    settled=settled,
                     tokens=tokens,
                     reached=reached,
                     loss=loss,

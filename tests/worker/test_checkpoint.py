@@ -122,6 +122,23 @@ def test_a_run_stopped_after_its_probes_passed_does_not_ask_them_again(tiny_fold
     assert _finish(spec)[0] == whole
 
 
+def test_a_run_stopped_after_its_probes_slipped_ends_where_one_that_was_not_does(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = {4, 10}
+    monkeypatch.setattr(
+        trainer, "_probes_passed", lambda model, chat, probes, enough, seed: len(probes) * (seed - 1 in passes)
+    )
+    slipping = replace(RECIPE, min_steps=4, settle_share=0.5)
+    whole, _ = _finish(_spec(tiny_folder, tmp_path / "whole", slipping, job="job_2"))
+    spec = _spec(tiny_folder, tmp_path / "stopped", slipping)
+    _stop(spec, 7)
+    state = checkpoint.load(spec)
+    assert state is not None
+    assert (state.step, state.look, state.settled) == (7, 8, True)
+    assert _finish(spec)[0] == whole
+
+
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(tiny_folder: Path, tmp_path: Path) -> None:
     spec = _spec(tiny_folder, tmp_path / "out")
     _stop(spec, 3)

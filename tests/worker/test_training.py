@@ -125,6 +125,22 @@ def test_a_run_goes_on_for_a_while_after_its_probes_passed(
     assert [line["step"] for line in lines if line["kind"] == "progress"][-1] == steps
 
 
+@pytest.mark.parametrize(
+    ("passed", "steps"), [([1, 1], 6), ([1, 0, 0, 1], 8), ([1, 0, 0, 0, 0, 0, 0], 11), ([0, 1, 1], 7)], ids=str
+)
+def test_what_slips_while_a_run_settles_is_trained_on_until_it_passes_again(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: list[int], steps: int
+) -> None:
+    looks = iter(passed)
+    monkeypatch.setattr(trainer, "_probes_passed", lambda model, chat, probes, *_: next(looks) * len(probes))
+    spec = _spec(tiny_folder, tmp_path / "out")
+    recipe = replace(spec.recipe, max_steps=12, min_steps=4, probe_every_steps=1, settle_share=0.5)
+    progress = [line for line in _run(replace(spec, recipe=recipe)) if line["kind"] == "progress"]
+    assert (progress[-1]["step"], progress[-1]["percent"]) == (steps, 100.0)
+    assert progress[-1]["probes_passed"] == passed[-1] * progress[-1]["probes"]
+    assert next(looks, None) is None, "a look was left out"
+
+
 def test_nothing_to_learn_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRecipe, match="nothing to learn"):
         _run(_spec(tiny_folder, tmp_path / "out", text="  "))
