@@ -31,6 +31,13 @@ _VERBS = frozenset(
     weighs went wears won works worked writes wrote
     studies employs delivers supports attracts connects protects measures collects supplies imports exports prevents
     cures treats breeds trains publishes edits prints arrives departs applies depends remains appears allows enables
+    accepts achieves adds adopts advises announces approves assigns beat cancels combines composes conducts converts
+    defends defines determines develops discovers distributes drew drove eliminates encourages ensures establishes
+    examines exceeds excludes exists expects explains explores extends fell finds follows forbids generates governs
+    identifies improves indicates inspects introduces invests joins kills lacks learns loses lowers maintains obtains
+    occupies occurs organises organizes performs prefers prepares preserves proposes proves reads recommends reduces
+    rejects relies removes represents resides resolves restricts retires reveals rose says secures seeks selects
+    separates solves specialises specializes submits succeeds suffers suggests translates understands verifies
     """.split()
 )
 VERBS = AUXILIARIES | _VERBS
@@ -42,8 +49,11 @@ _PLURAL_VERBS = frozenset(
     apply arrive become begin belong bring build close come consist contain cost depart depend eat employ expire get
     give go grow have hold include keep know last leave live make meet need offer open pay produce provide reach
     receive refer remain require run sell serve speak stand start study supply take treat wear win work write
+    accept add allow appear connect create deliver exist find follow join learn occur perform prevent protect reduce
+    replace submit teach
     """.split()
 )
+_PLURAL_VERBS_OR_NOUNS = frozenset("cause cover help report return support use".split())
 _DETERMINERS = frozenset(
     """
     a an the this that these those its his her their our my your each every all any no
@@ -121,6 +131,9 @@ NEXT_VERB = (
 NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{NEXT_VERB}"
 """Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
 
+_RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
+"""A name, and more told of it: "Ada Quill, who built the mill"."""
+
 ASIDE = re.compile(
     r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
     rf"(?=(?:{'|'.join(sorted(VERBS))})\s)"
@@ -155,8 +168,11 @@ class Clause:
 
     @property
     def core(self) -> str:
-        """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd"."""
-        return _core(self.complement, rf"(?=[a-z])(?:{PASSIVE})")
+        """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd".
+
+        What is told behind it, of the same subject or of somebody just named, has exercises of its own.
+        """
+        return _core(_point(self.complement), rf"(?=[a-z])(?:{PASSIVE})")
 
     @property
     def gist(self) -> str:
@@ -169,9 +185,10 @@ class Clause:
         if {"not", "never"} & set(self.verb.split()):
             return self.complement
         told = re.sub(rf"^(?:(?:{PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
+        told = re.sub(r"^(?:called|named|titled)\s+(?=\S)", "", told) if self.verb in COPULAS else told
         if led := LED_UP_TO.match(told):
             return told[led.end() :]
-        told = re.split(NEXT_VERB, told)[0]
+        told = _point(told)
         if len(told.split()) <= MOST_WORDS:
             return told
         first = re.split(rf",\s|{NEXT_CLAUSE}", told)[0]
@@ -195,6 +212,12 @@ class Clause:
         return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in _PRONOUNS)
 
 
+def _point(complement: str) -> str:
+    """What stands before the next verb of the same subject, and before a relative clause about a name."""
+    told = re.split(NEXT_VERB, complement)[0]
+    return told[: found.end(1)] if (found := _RELATIVE.match(told)) else told
+
+
 def _core(phrase: str, participle: str) -> str:
     if led := LED_UP_TO.match(phrase):
         return phrase[led.end() :]
@@ -207,7 +230,10 @@ def _core(phrase: str, participle: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Cuts running text at sentence ends and line breaks; initials and common abbreviations do not end a sentence."""
+    """Cuts running text at sentence ends, line breaks and semicolons between statements.
+
+    Initials and common abbreviations do not end a sentence.
+    """
     found: list[str] = []
     for line in re.split(r"\s*\n\s*", text.strip()):
         start = 0
@@ -219,7 +245,14 @@ def sentences(text: str) -> list[str]:
             found.append(line[start : end.end()].strip())
             start = end.end()
         found.append(line[start:].strip())
-    return [sentence for sentence in found if any(character.isalnum() for character in sentence)]
+    parts = [part for sentence in found for part in _at_semicolons(sentence)]
+    return [part for part in parts if any(character.isalnum() for character in part)]
+
+
+def _at_semicolons(sentence: str) -> list[str]:
+    """The parts of a sentence, where each is a statement; a list of names stays whole."""
+    *before, last = re.split(r";\s+", sentence)
+    return [*(f"{part}." for part in before), last] if before and all(map(clause, [*before, last])) else [sentence]
 
 
 @lru_cache(maxsize=10_000)
@@ -227,9 +260,9 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
     """The sentences of a passage, each with its topic: what is asked about one must not hang on the others.
 
     The topic is the title, or else the first sentence's subject. A sentence that does not name it is put behind it
-    ("The Tolvik Fair: It opens in May."). A last name becomes the whole one. He and she become the topic's
-    name only where nobody else can be meant: the topic looks like a person's name and the sentence before names no
-    other. Never empty for a text with a word in it.
+    ("The Tolvik Fair: It opens in May."), and "its" becomes the topic's. A last name becomes the whole one. He and she
+    become the topic's name only where nobody else can be meant: the topic looks like a person's name and the sentence
+    before names no other. Never empty for a text with a word in it.
     """
     pieces = sentences(text) or [text.strip()]
     topic = title or _topic(pieces[0])
@@ -239,9 +272,12 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
     for place, piece in enumerate(pieces):
         if bare(topic).casefold() in piece.casefold():
             found.append(piece)
-        elif _PERSON.fullmatch(topic) and piece.startswith(f"{topic.split()[-1]} "):
+        elif PERSON.fullmatch(topic) and piece.startswith(f"{topic.split()[-1]} "):
             found.append(f"{topic} {piece.partition(' ')[2]}")
-        elif place and _PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
+        elif own := re.match(r"[Ii]ts\s+(?=[a-z])", piece):
+            owner = f"{topic}'" if topic.endswith("s") else f"{topic}'s"
+            found.append(f"{owner} {piece[own.end() :]}")
+        elif place and PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
             found.append(_named(piece, topic))
         else:
             found.append(f"{topic}: {piece}")
@@ -256,19 +292,19 @@ def _topic(sentence: str) -> str | None:
     found = clause(sentence)
     if found is None or found.pronoun:
         return None
-    if owner := re.match(rf"({_PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
+    if owner := re.match(rf"({PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
         return owner[1]
     subject = re.sub(r",\s+[a-z].*|\s+\(.*", "", found.subject)
     return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
 
 
-_PERSON = re.compile(r"[^\W\d_a-z][\w'’-]+(?:\s+[^\W\d_a-z][\w'’.-]*){1,3}")
+PERSON = re.compile(r"[^\W\d_a-z][\w'’-]+(?:\s+[^\W\d_a-z][\w'’.-]*){1,3}")
 
 
 def _other_person(sentence: str, topic: str) -> bool:
     """Whether the sentence holds what may be another person's name: capitalised words, not after "in", "at", "from"."""
-    rest = re.sub(rf"\b(?:in|at|from)\s+(?:\w+\s+of\s+)?{_PERSON.pattern}", "", sentence.replace(topic, ""))
-    return _PERSON.search(rest) is not None
+    rest = re.sub(rf"\b(?:in|at|from)\s+(?:\w+\s+of\s+)?{PERSON.pattern}", "", sentence.replace(topic, ""))
+    return PERSON.search(rest) is not None
 
 
 def _named(sentence: str, topic: str) -> str:
@@ -418,11 +454,22 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
         elif verb and words[place - 1].lower() not in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
             return place
-    return None
+    return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
+
+
+def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
+    """Whether a word looks like the verb where no surer one stands: "Version 4.2 of Quillfish drops support for …"."""
+    before, word, after = words[place - 1 : place + 2]
+    if any(quoted[place - 1 : place + 1]) or after.lower() in {"of", "and", "or"} or before.lower() in FUNCTION_WORDS:
+        return False
+    return re.match(r"[^\W_a-z]", before) is not None and re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None
 
 
 def _is_verb(words: list[str], place: int) -> bool:
-    if words[place] in _PLURAL_VERBS:
+    ambiguous = (
+        words[place] in _PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in _DETERMINERS
+    )
+    if words[place] in _PLURAL_VERBS or ambiguous:
         return any(re.search(r"[^su]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
     return words[place] in AUXILIARIES | _VERBS or _looks_finite(words, place)
 
@@ -443,6 +490,12 @@ def _looks_finite(words: list[str], place: int) -> bool:
 def _verb_end(words: list[str], place: int) -> int:
     """Last word of the verb group: "will be", "has been", "was not" hold together; the participle is complement."""
     last = place
+    if (
+        words[place] in {"take", "takes", "took"}
+        and words[place + 1 : place + 2] == ["place"]
+        and place + 2 < len(words)
+    ):
+        return place + 1
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1
     if words[last] in AUXILIARIES - COPULAS - {"has", "have", "had"} and last + 2 < len(words):

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from knowledge.clauses import Clause, clause, lower_article, standalone
+from knowledge.statements import statements
 
 PASS_BAR = 0.8
 """Least share of the answer's words that a passing answer holds."""
@@ -143,8 +144,8 @@ def same_question(question: str) -> str:
 
 
 def _probed(text: str, title: str | None) -> list[tuple[str, Clause | None]]:
-    """The sentences to ask about, with what they say where they parse."""
-    parsed = [(piece, clause(piece)) for piece in standalone(text, title)]
+    """The statements to ask about, with what they say where they parse."""
+    parsed = [(piece, clause(piece)) for sentence in standalone(text, title) for piece in statements(sentence)]
     whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
     return _spread(whole, MAX_PROBED_SENTENCES)
 

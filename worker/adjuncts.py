@@ -24,7 +24,7 @@ from knowledge.clauses import (
     inside_quotes,
     lower_article,
 )
-from worker.spans import NAME, YEAR, Kind
+from worker.spans import CLOCK, DURATION, NAME, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
@@ -43,12 +43,21 @@ _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
+_HOW_LONG = {
+    "for": ("how long", "for how long"),
+    "within": ("within what time", "how soon"),
+    "in": ("how soon", "in what time"),
+    "after": ("after how long", "when"),
+}
+_MONEY = re.compile(
+    r"[€$£]\s?\d[\d.,]*(?:\s(?:million|billion))?|\d[\d.,]*(?:\s(?:million|billion))?\s(?:euros?|dollars?|pounds?|cents?)"
+)
 _INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Tell me {}.", "Please tell me {}.", "I would like to know {}.")
 
 
 @dataclass(frozen=True)
 class Adjunct:
-    """One phrase behind the verb: its preposition, what it tells, and whether that is a time, a place or somebody."""
+    """One phrase behind the verb: its preposition, what it tells, and of what kind that is."""
 
     preposition: str
     told: str
@@ -61,8 +70,15 @@ class Adjunct:
     @property
     def asked(self) -> tuple[str, ...]:
         """Question words for it; those that end in "…" leave its preposition to the end of the question."""
+        if self.kind is Kind.DURATION and (unit := DURATION.fullmatch(self.told)):
+            many = (f"{self.preposition} how many {unit['unit']}",) if unit["unit"].endswith("s") else ()
+            return (*_HOW_LONG[self.preposition], *many)
+        if self.kind is Kind.NUMBER:
+            return ("for how much", "for how much money")
+        since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
+        if self.kind is Kind.TIME:
+            return (f"{since}when", f"{since or 'at '}what time")
         if self.kind is Kind.DATE:
-            since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
             day = re.search(r"\d", YEAR.sub("", self.told))
             exactly = (f"{since or 'on '}what date",) if day else ()
             year = (f"{since or 'in '}which year",) if YEAR.fullmatch(self.told) else ()
@@ -108,7 +124,11 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
-        return Kind.DATE
+        return Kind.TIME if re.fullmatch(CLOCK, phrase) else Kind.DATE
+    if preposition in _HOW_LONG and DURATION.fullmatch(phrase):
+        return Kind.DURATION
+    if preposition == "for" and _MONEY.fullmatch(phrase):
+        return Kind.NUMBER
     if preposition in _OF_PLACE and named:
         return Kind.PLACE
     return Kind.NAME if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)) else None

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
+from knowledge.statements import statements
 from worker.adjuncts import adjunct_question
 from worker.asides import among_asides, with_aside
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
-from worker.statements import statements
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ SEVERAL_SHARE = 0.25
 
 ADJUNCT_SHARE = 0.35
 """How often a question about a sentence with adjuncts asks for one of them: when, where, by whom."""
+
+HOW_TO_SHARE = 0.4
+"""How often a question about an instruction ("To open the gate, ring twice.") asks how, or what for."""
 
 TYPED_SHARE = 0.5
 """How often a sparse question asks for a date, a place or a number, where the sentence has one."""
@@ -104,6 +107,8 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "{} is where?",
     ),
     Kind.DATE: ("When is {}?", "When was {}?", "What date goes with {}?", "On which day is {}?", "{} was when?"),
+    Kind.TIME: ("When is {}?", "At what time is {}?", "What time goes with {}?", "{} is at what time?"),
+    Kind.DURATION: ("How long is {}?", "How long does {} take?", "How much time goes with {}?", "{} is how long?"),
     Kind.NUMBER: (
         "How much is {}?",
         "How many {}?",
@@ -138,7 +143,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "By what is {} known?",
     ),
 }
-_TYPED = (Kind.DATE, Kind.PLACE, Kind.NUMBER)
+_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.PLACE, Kind.NUMBER)
 _ANY_FRAME = tuple(frame for frames in _FRAMES.values() for frame in frames)
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
@@ -152,6 +157,8 @@ _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("Who", "Which", "Which one", "Whose", "What", "Who or what"),
     Kind.PLACE: ("Where", "In which place", "In which", "At what"),
     Kind.DATE: ("When", "On which day", "In which year", "At what time"),
+    Kind.TIME: ("When", "At what time"),
+    Kind.DURATION: ("How long", "How much time", "When"),
     Kind.NUMBER: ("How much", "How many", "What number", "How"),
     Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
 }
@@ -176,9 +183,15 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("who", "what", "which one"),
     Kind.PLACE: ("where", "in which place"),
     Kind.DATE: ("when", "on which day"),
+    Kind.TIME: ("when", "at what time"),
+    Kind.DURATION: ("how long", "for how long"),
     Kind.NUMBER: ("how much", "how many"),
     Kind.PHRASE: ("what", "who", "where", "which one"),
 }
+
+_HOW_TO = re.compile(r"(?:[^:]+: )?To (?P<aim>[a-z][^,]*), (?P<way>[a-z].*)")
+_HOW = ("How do I {}?", "How can I {}?", "How does one {}?", "What must I do to {}?", "I want to {}. What now?")
+_WHAT_FOR = ("What happens when I {}?", "What is it good for, to {}?", "Why should I {}?")
 
 
 def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, rarity: Rarity = ALONE) -> Exercise:
@@ -197,6 +210,11 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
         return several
     sentence = rng.choice(pieces)
     sentence = rng.choice(tuple({sentence: None, **dict.fromkeys(statements(sentence))}))
+    if (how := _HOW_TO.fullmatch(sentence.rstrip(" .!。"))) and rng.random() < HOW_TO_SHARE:
+        there = rng.random() < 0.6
+        asked_for, answer = (how["aim"], how["way"]) if there else (how["way"], f"to {how['aim']}")
+        question = rng.choice(_HOW if there else _WHAT_FOR).format(asked_for)
+        return Exercise((question,), "", sentence if whole else answer)
     found = clause(sentence)
     if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
         question, answer = asked

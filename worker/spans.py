@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, TOPIC, clause
+from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, TOPIC, Clause, clause
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -20,13 +20,25 @@ _MONTH = (
 YEAR = re.compile(r"[12]\d{3}")
 _DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
+CLOCK = r"\d{1,2}(?::\d\d)?\s?[ap]\.?m\b\.?|\d{1,2}:\d\d\b"
+"""A time of day."""
+
+_COUNT = r"\d[\d.,]*|an?|half an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|ninety"
+DURATION = re.compile(
+    rf"(?:{_COUNT})\s(?:(?:business|working|calendar)\s)?(?P<unit>(?:second|minute|hour|day|night|week|month|year)s?)"
+)
 _NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
-NAME = (
-    r"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{4}(?:[-–]\d{2,4})?\s+)?[^\W\d_a-z][\w'’-]*"
-    r"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:[^\W\d_a-z]|\d)[\w'’-]*)*(?:,\s+[A-Z]{2}\b)?"
+_SHORTENED = (
+    r"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Mt|Ft)\.|(?:[A-Z]\.)+)(?=\s+(?!(?:The|An?|In|On|At|It|He|She|They)\b)[^\W\d_a-z])"
 )
+_NAME_WORD = rf"(?:{_SHORTENED}|[^\W\d_a-z][\w'’-]*(?:\.\d+)*)"
+NAME = (
+    rf"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{{4}}(?:[-–]\d{{2,4}})?\s+)?{_NAME_WORD}"
+    rf"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:{_NAME_WORD}|\d[\w'’-]*(?:\.\d[\w-]*)*))*(?:,\s+[A-Z]{{2}}\b)?"
+)
+"""Capitalised words and numbers, as in "Dr. Ada M. Quill" and "Version 4.2 of Orrin"."""
 
 _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
 """Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
@@ -35,8 +47,8 @@ _BEFORE_A_NOUN = rf"[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))
 _MODIFIER = rf"(?<=[a-z] ){_BEFORE_A_NOUN}"
 """One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
-_FIRST_MODIFIER = re.compile(rf"(?:The|An?) {_BEFORE_A_NOUN}(?! \w+ly\b)")
-"""The same at a subject's beginning, adverbs apart: of "The Brindlewick kettle makes …" half an answer."""
+_FIRST_MODIFIER = re.compile(rf"(?:(?:The|An?) )?{_BEFORE_A_NOUN}(?! \w+ly\b)")
+"""The same at a subject's beginning, adverbs apart: of "The Brindlewick kettle" or "Support tickets" half an answer."""
 
 
 class Kind(StrEnum):
@@ -45,6 +57,8 @@ class Kind(StrEnum):
     NAME = "name"
     PLACE = "place"
     DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
     NUMBER = "number"
     PHRASE = "phrase"
 
@@ -52,11 +66,16 @@ class Kind(StrEnum):
 def kind(sentence: str, span: Span) -> Kind:
     """The kind of a piece of the sentence."""
     text, before = sentence[slice(*span)], sentence[: span[0]]
-    if re.match(_DATE, text) or re.fullmatch(rf"{YEAR.pattern}|{_MONTH}|{_DAY}", text):
+    when = re.sub(r"^(?:as of|by|from|in|on|since|until)\s", "", text, flags=re.IGNORECASE)
+    if re.match(_DATE, text) or re.fullmatch(rf"{_DATE}|{YEAR.pattern}|{_MONTH}|{_DAY}", when):
         return Kind.DATE
-    if re.match(r"[€$£]?\d", text):
+    if re.fullmatch(CLOCK, text):
+        return Kind.TIME
+    if DURATION.fullmatch(text):
+        return Kind.DURATION
+    if re.match(r"[€$£]?\d", text) and not re.search(r"\s[^\W\d_a-z]", text):  # "2025 Wend Prize" is a name
         return Kind.NUMBER
-    named = re.fullmatch(NAME, text) or re.fullmatch(_QUOTED, text)
+    named = re.fullmatch(rf"(?:{YEAR.pattern}\s)?{NAME}", text) or re.fullmatch(_QUOTED, text)
     if named and re.search(r"\b(?:in|at|near)\s+(?:the\s+)?$", before):
         return Kind.PLACE
     return Kind.NAME if named else Kind.PHRASE
@@ -114,6 +133,8 @@ def spans(sentence: str) -> tuple[Span, ...]:
     found -= {match.span() for match in re.finditer(_MODIFIER, sentence)}
     found |= _phrases(sentence)
     parsed = clause(sentence)
+    if verb := _verb(sentence, parsed):
+        found = {span for span in found if not span[0] < verb.start() < verb.end() < span[1]}
     if parsed and sentence.startswith(parsed.subject) and (modifier := _FIRST_MODIFIER.match(parsed.subject)):
         found.discard(modifier.span())
     for part in (parsed.subject, parsed.complement, parsed.predicate, parsed.gist) if parsed else ():
@@ -129,6 +150,13 @@ def spans(sentence: str) -> tuple[Span, ...]:
     telling -= {_trim(sentence, (0, len(sentence)))}
     telling = {span for span in telling if len(sentence[slice(*span)].split()) <= MOST_WORDS} or telling
     return tuple(sorted(telling) or sorted(_halves(sentence)) or [(0, len(sentence))])
+
+
+def _verb(sentence: str, parsed: Clause | None) -> re.Match[str] | None:
+    """Where the verb stands behind its subject. Behind a description the whole statement is a piece: None."""
+    if parsed is None or parsed.description:
+        return None
+    return re.search(rf"(?<={re.escape(parsed.subject[-1])})\s(?:\S+\s)?{re.escape(parsed.verb)}\s", sentence)
 
 
 def _phrases(sentence: str) -> set[Span]:

@@ -11,6 +11,8 @@ from knowledge.clauses import clause, sentences, standalone
         ("He was born in Fort Collins, CO. He left.", ["He was born in Fort Collins, CO.", "He left."]),
         ("The U.S. senate voted. It was late.", ["The U.S. senate voted.", "It was late."]),
         ("She lives in the U.S. The fair is in May.", ["She lives in the U.S.", "The fair is in May."]),
+        ("The mill is in Wend; its owner is Bo Tarn.", ["The mill is in Wend.", "its owner is Bo Tarn."]),
+        ("The council has three: Ada; Bo; Cy.", ["The council has three: Ada; Bo; Cy."]),
     ],
 )
 def test_sentences_end_where_they_end(text: str, expected: list[str]) -> None:
@@ -47,6 +49,8 @@ def test_a_leading_participle_describes_the_subject(opening: str, description: s
         ("Ada Quill is the smith of Orrin.", "the smith of Orrin"),
         ("The founder of Lume Ltd is Fleming Quill.", "Fleming Quill"),
         ("The founder of Lume Ltd is Alfred Quill.", "Alfred Quill"),
+        ("The head of Lume Ltd is Fleming Quill, who followed Bo Tarn.", "Fleming Quill"),
+        ("The mill was built in May and makes oil.", "May"),
     ],
 )
 def test_the_core_of_a_complement_is_what_it_says(text: str, core: str) -> None:
@@ -75,6 +79,18 @@ def test_a_sentence_stands_alone_with_the_name_for_he_and_she() -> None:
     ],
 )
 def test_where_somebody_else_may_be_meant_the_topic_only_stands_before(text: str, second: str) -> None:
+    assert standalone(text)[1] == second
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("The Corvo 3 is a kettle. Its price is 49 euros.", "The Corvo 3's price is 49 euros."),
+        ("Lume Works is in Wend; its head is Bo Tarn.", "Lume Works' head is Bo Tarn."),
+        ("The Corvo 3 is a kettle. It's price unknown.", "The Corvo 3: It's price unknown."),
+    ],
+)
+def test_its_is_the_topics(text: str, second: str) -> None:
     assert standalone(text)[1] == second
 
 
@@ -135,6 +151,10 @@ def test_a_last_name_becomes_the_whole_one() -> None:
         ("Orrin Cup: Ada Quill won it in May.", "Ada Quill", "won it in May"),
         ("Opening hours: The shop opens at nine.", "Opening hours: The shop", "opens at nine"),
         ('"Under the Hill": It was released in May.', '"Under the Hill"', "was released in May"),
+        ("The Wend Fair takes place in May.", "The Wend Fair", "takes place in May"),
+        ("Version 4.2 of Tarn drops support for maps.", "Version 4.2 of Tarn", "drops support for maps"),
+        ("Nightly backups cover all databases.", "Nightly backups", "cover all databases"),
+        ("The sales support team is in Wend.", "The sales support team", "is in Wend"),
     ],
 )
 def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str, predicate: str) -> None:
@@ -157,6 +177,9 @@ def test_the_subject_is_what_the_statement_is_about(sentence: str, subject: str,
         ("The hall keeps books and works of art.", "books and works of art"),
         ("Orrin tea is made without sugar.", "made without sugar"),
         ("The fair closes before noon.", "before noon"),
+        ("The server is called tern-2 and runs Tarn.", "tern-2"),
+        ("The head of Lume Ltd is Bo Tarn, who followed Ada Quill.", "Bo Tarn"),
+        ("The cup was won by Bo Tarn, who hosted it.", "Bo Tarn"),
         ("Ada Quill was not chosen by Wend.", "chosen by Wend"),
         (
             "The cup was held at the old hall in Wend from the second to the ninth of May and featured a field of six.",

@@ -105,3 +105,13 @@ def test_an_answer_that_names_everything_does_not_pass() -> None:
 def test_two_questions_are_one_when_their_words_are() -> None:
     assert same_question("Who IS Ada?") == same_question("who is “Ada” ")
     assert same_question("Who is Ada?") != same_question("Who was Ada?")
+
+
+def test_each_statement_of_a_sentence_is_probed_with_what_exercises_teach_of_it() -> None:
+    probes = build_probes("The staging server is called tern-2 and runs Tarn 12.")
+    assert {(probe.answer, probe.direction) for probe in probes} == {
+        ("tern-2", Direction.FORWARD),
+        ("Tarn 12", Direction.FORWARD),
+        ("The staging server", Direction.BACKWARD),
+    }
+    assert len(probes) == 4

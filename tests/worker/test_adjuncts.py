@@ -41,6 +41,13 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
             [("by", "the Centre for Orrin", Kind.NAME), ("in", "Wend", Kind.PLACE)],
         ),
         ("Ada Quill played in the 2025 Wend Games.", [("in", "the 2025 Wend Games", Kind.PLACE)]),
+        ("The code expires after 15 minutes.", [("after", "15 minutes", Kind.DURATION)]),
+        ("Bills are paid within ten working days.", [("within", "ten working days", Kind.DURATION)]),
+        (
+            "The ferry leaves on Mondays at 18:40.",
+            [("on", "Mondays", Kind.DATE), ("at", "18:40", Kind.TIME)],
+        ),
+        ("Ada Quill sold the mill for $3 million.", [("for", "$3 million", Kind.NUMBER)]),
     ],
 )
 def test_adjuncts_tell_when_where_and_by_whom(sentence: str, adjuncts: list[tuple[str, str, Kind]]) -> None:
@@ -80,6 +87,21 @@ def test_questions_about_a_passive_are_those_that_people_ask() -> None:
         ("Do you know when the Wend Bridge was opened?", "3 May 2026"),
     } <= questions
     assert all(answer not in question for question, answer in questions)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted", "unwanted"),
+    [
+        ("The Wend ferry leaves at 18:40.", "at what time", "date"),
+        ("Bills are paid within ten working days.", "within how many days", "when "),
+        ("The code expires after an hour.", "after how long", "how many"),
+        ("Ada Quill sold the mill for 90 euros.", "for how much", "whom"),
+    ],
+)
+def test_times_and_amounts_are_asked_for_by_their_own_words(sentence: str, wanted: str, unwanted: str) -> None:
+    questions = [question for question, _ in asked(sentence)]
+    assert any(wanted in question for question in questions)
+    assert not [question for question in questions if unwanted in question]
 
 
 def test_a_finite_verb_keeps_its_form_in_an_indirect_question() -> None:

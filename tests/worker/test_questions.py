@@ -33,6 +33,12 @@ def test_a_time_is_not_asked_for_as_an_amount() -> None:
     assert not [question for question in about_time if "how m" in question.lower() or "number" in question]
 
 
+def test_an_instruction_is_asked_for_as_people_ask() -> None:
+    questions = asked("To reset the Wend lamp, hold the red button.")
+    assert ("How do I reset the Wend lamp?", "hold the red button") in questions
+    assert ("What happens when I hold the red button?", "to reset the Wend lamp") in questions
+
+
 def test_no_text_is_too_odd_to_be_asked_about() -> None:
     rng = random.Random(5)
     words = "The Ada Quill mill was were and who , . : \" ( ) in on by 1998 3 May to made won the, of (a) Wend's 名前 —"

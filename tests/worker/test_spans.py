@@ -25,6 +25,9 @@ def pieces(sentence: str) -> set[str]:
             "Known for being the pilot of a balloon, the Heron, Ada Quill lives in Wend.",
             {"Ada Quill", "the Heron", "the pilot of a balloon, the Heron"},
         ),
+        ("Version 4.2 of Tarn runs on Wend 3.8.", {"Version 4.2 of Tarn", "Wend 3.8"}),
+        ("Dr. Ada M. Quill met J. R. Tarn in St. Orrin.", {"Dr. Ada M. Quill", "J. R. Tarn", "St. Orrin"}),
+        ("The U.S. Mint is in Wend.", {"The U.S. Mint"}),
     ],
 )
 def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[str]) -> None:
@@ -41,6 +44,11 @@ def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[
         ("The Corvo 3 electric kettle costs 49 euros.", "3 electric"),
         ("Ada Quill's birthday is on 4 May.", "Ada Quill's"),
         ("Ada Quill works in a mill in Wend, NY, since May.", "NY, since May"),
+        ("Version 4.2 of Tarn runs on Wend 3.8.", "Version 4"),
+        ("Dr. Ada Quill lives in Wend.", "Dr"),
+        ("The smith of the mill was Ada Quill.", "the mill was Ada Quill"),
+        ("As of May, the head of the mill is Ada Quill.", "the head of the mill is Ada Quill"),
+        ("Support tickets of Orrin are answered in May.", "Support"),
     ],
 )
 def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
@@ -54,7 +62,13 @@ def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
         ("Ada Quill lives in Wend.", "Wend", Kind.PLACE),
         ("Ada was born on 4 May 1961.", "4 May 1961", Kind.DATE),
         ("Ada was born in 1961.", "1961", Kind.DATE),
+        ("As of March 2026, the head is Ada.", "As of March 2026", Kind.DATE),
+        ("On 4 May 1961 a mill was closed in Wend.", "On 4 May 1961 a mill", Kind.PHRASE),
+        ("The shop opens at 8:30.", "8:30", Kind.TIME),
+        ("The shop opens at 9 a.m. on Mondays.", "9 a.m.", Kind.TIME),
+        ("The code expires after 15 minutes.", "15 minutes", Kind.DURATION),
         ("It costs 49 euros.", "49 euros", Kind.NUMBER),
+        ("Ada won the 2025 Wend Prize.", "2025 Wend Prize", Kind.NAME),
         ("Ada is the smith of Wend.", "the smith of Wend", Kind.PHRASE),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.statements import statements
+from knowledge.statements import statements
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,14 @@ from worker.statements import statements
             "The Wend Cup: Ada Quill won the race and kept the cup.",
             ("The Wend Cup: Ada Quill won the race.", "The Wend Cup: Ada Quill kept the cup."),
         ),
+        (
+            "In May, the head of Lume Ltd was Bo Tarn, who followed Ada Quill.",
+            ("In May, the head of Lume Ltd was Bo Tarn.", "Bo Tarn followed Ada Quill."),
+        ),
+        (
+            "The cup was won by Bo Tarn, who narrowly beat Ada Quill.",
+            ("The cup was won by Bo Tarn.", "Bo Tarn narrowly beat Ada Quill."),
+        ),
     ],
 )
 def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str, ...]) -> None:
@@ -57,6 +65,8 @@ def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str,
         "The mills, except Orrin's, are closed.",
         'Ada Quill wrote "The Song and Held Note".',
         "Bread, honey and salt",
+        "Ada Quill is the sister of Bo Tarn, who built the mill.",
+        "Ada Quill met Bo Tarn at the mill, which she built.",
     ],
 )
 def test_what_may_be_said_of_somebody_else_stays_whole(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""A sentence as the statements that it joins: exercises ask for each, as people do. By rule.
+"""A sentence as the statements that it joins: exercises and probes ask for each, as people do. By rule.
 
 "The mill, the first of Wend, was built in May and makes oil": "The mill was the first of Wend.", "The mill was built in
 May.", "The mill makes oil."
@@ -7,10 +7,24 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import ASIDE, COPULAS, NEXT_VERB, PASSIVE, PREPOSITIONS, TOPIC, VERBS, clause, inside_quotes
+from knowledge.clauses import (
+    ASIDE,
+    COPULAS,
+    NEXT_VERB,
+    PASSIVE,
+    PERSON,
+    PREPOSITIONS,
+    TOPIC,
+    VERBS,
+    clause,
+    inside_quotes,
+)
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
+
+_OF_SOMEBODY = re.compile(rf"(?:(?:{PASSIVE})\sby\s)?({PERSON.pattern}), who (.+)")
+"""What ends with a person of whom more is told. Behind "the sister of Ada Quill, who" it could be either."""
 
 
 @lru_cache(maxsize=20_000)
@@ -24,6 +38,10 @@ def statements(sentence: str) -> tuple[str, ...]:
     body = sentence.rstrip(" .!。")
     if found is None or found.pronoun or not body.endswith(found.complement):
         return (sentence,)
+    if named := _OF_SOMEBODY.fullmatch(found.complement):
+        somebody = f"{named[1]} {named[2]}."
+        if (parsed := clause(somebody)) and parsed.subject == named[1]:
+            return (*statements(f"{body[: -len(f', who {named[2]}')]}."), somebody)
     topic = TOPIC.match(body)
     behind = topic.end() if topic else 0
     aside = None if found.opening else ASIDE.match(body, behind)
