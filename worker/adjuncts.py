@@ -35,13 +35,13 @@ _TIME = re.compile(
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|morning|afternoon|evening)\b"
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
-_SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under"
+_SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s{_NAMED}))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
-_OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
+_OF_PLACE = frozenset({"in", "on", "at", "near", "from", "between"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
 _HOW_LONG = {
     "for": ("how long", "for how long"),
@@ -150,6 +150,15 @@ def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | Non
         return question[0].upper() + question[1:], asked.told
     indirect = " ".join(filter(None, [words, subject, found.verb, rest]))
     return rng.choice(_INDIRECT).format(indirect), asked.told
+
+
+def shortened(found: Clause, rng: random.Random) -> str:
+    """The predicate, every second time with some of its adjuncts only: "is closed until May", as people ask for it."""
+    point, adjuncts = taken_apart(found)
+    if not adjuncts or rng.random() < 0.5:
+        return found.predicate
+    kept = rng.sample(adjuncts, rng.randint(0 if " " in point else 1, len(adjuncts)))
+    return " ".join(filter(None, [found.verb, point, *(str(each) for each in adjuncts if each in kept)]))
 
 
 def _subject(found: Clause) -> str:

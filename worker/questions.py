@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from knowledge.statements import statements
-from worker.adjuncts import adjunct_question
+from worker.adjuncts import adjunct_question, shortened
 from worker.asides import among_asides, with_aside
 from worker.spans import NAME, Kind, Rarity, Span, kind, spans
 
@@ -237,7 +237,9 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     subject = lower_article(found.subject)
     form = rng.random()
     if form < 0.5:
-        return Exercise((rng.choice(_WH_SUBJECT).format(found.predicate),), "", sentence if whole else found.subject)
+        return Exercise(
+            (rng.choice(_WH_SUBJECT).format(shortened(found, rng)),), "", sentence if whole else found.subject
+        )
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
     else:

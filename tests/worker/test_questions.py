@@ -39,6 +39,13 @@ def test_an_instruction_is_asked_for_as_people_ask() -> None:
     assert ("What happens when I hold the red button?", "to reset the Wend lamp") in questions
 
 
+def test_a_subject_is_asked_for_by_a_part_of_what_is_said_of_it() -> None:
+    questions = [question for question, _ in asked("The Orrin road is closed from May until July by Bo Tarn.")]
+    for part in ("closed from May until July by Bo Tarn", "closed until July", "closed from May by Bo Tarn"):
+        assert any(re.fullmatch(rf"(?:Who|What|Which one) is {part}\?", question) for question in questions), part
+    assert not {"Who is closed?", "What is closed?", "Which one is closed?"} & set(questions)
+
+
 def test_no_text_is_too_odd_to_be_asked_about() -> None:
     rng = random.Random(5)
     words = "The Ada Quill mill was were and who , . : \" ( ) in on by 1998 3 May to made won the, of (a) Wend's 名前 —"
