@@ -144,13 +144,18 @@ def examined(
 def reworded(
     model: torch.nn.Module, chat: ChatForm, passages: tuple[str, ...], arguments: argparse.Namespace
 ) -> list[list[str]]:
-    """Other wordings of each passage, as the arguments say. Raises `ValueError` where the set has too few."""
+    """Other wordings of each passage, as the arguments say. Raises `ValueError` where the set has too few.
+
+    A dry run has the model write none, which takes minutes: it reckons with wordings as long as the passages.
+    """
     count, kind, seed = arguments.paraphrases, arguments.paraphrased, arguments.seed
     if kind == "published":
         found = [wordings[:count] for wordings in texts.published(Path(arguments.data), passages)]
         if (fewest := min(map(len, found))) < count:
             raise ValueError(f"A passage has {fewest} published paraphrases, not {count}.")
         return found
+    if kind == "model" and arguments.dry_run:
+        return [[text] * count for text in passages]
     if kind == "model":
         return [texts.by_model(model, chat, text, count, seed + place) for place, text in enumerate(passages)]
     rng = random.Random(seed)

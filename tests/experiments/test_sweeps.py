@@ -166,6 +166,14 @@ def test_too_few_published_wordings_are_counted_out(tiny_folder: Path, tmp_path:
         reworded(model, chat, (ADA,), asked)
 
 
+def test_a_dry_run_has_the_model_write_nothing(
+    tiny_folder: Path, chat: ChatForm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "by_model", lambda *_: pytest.fail("it wrote"))
+    asked = argparse.Namespace(paraphrases=2, paraphrased="model", seed=0, dry_run=True)
+    assert reworded(LlamaForCausalLM.from_pretrained(tiny_folder), chat, (ADA, BO), asked) == [[ADA] * 2, [BO] * 2]
+
+
 def test_exercises_are_drawn_from_every_wording(chat: ChatForm) -> None:
     lesson = Lesson("1", ADA, None, build_probes(ADA), new=True)
     draw = texts.varied(None, {ADA: ["Orrin has Ada Quill for a smith."]})
