@@ -170,7 +170,7 @@ class Clause:
     def core(self) -> str:
         """The complement without a leading participle and prepositions: "made by Wend Ltd" → "Wend Ltd".
 
-        What is told behind it, of the same subject or of somebody just named, has exercises of its own.
+        Without what is told behind it, of the same subject or of a name (`knowledge.statements` has most of that).
         """
         return _core(_point(self.complement), rf"(?=[a-z])(?:{PASSIVE})")
 

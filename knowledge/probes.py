@@ -20,7 +20,7 @@ from knowledge.statements import statements
 PASS_BAR = 0.8
 """Least share of the answer's words that a passing answer holds."""
 
-MAX_PROBED_SENTENCES = 4
+MAX_PROBED_STATEMENTS = 4
 _ANSWER_WORDS = 16
 _STOP_WORDS = frozenset({"a", "of", "the", "and", "is", "are", "be", "to", "new", "on", "in", "at", "an", "for"})
 _OF_STATEMENTS = (
@@ -76,10 +76,10 @@ class ProbeResult:
 
 
 def build_probes(text: str, title: str | None = None) -> tuple[Probe, ...]:
-    """At least one forward and one backward probe for any passage that is not blank; at most two a probed sentence.
+    """At least one forward and one backward probe for any passage that is not blank; at most two a probed statement.
 
     Statements that parse are asked as questions; the rest is asked as the continuation, and the beginning, of quoted
-    words. Of a long passage, `MAX_PROBED_SENTENCES` sentences are probed, spread evenly, each with its topic
+    words. Of a long passage, `MAX_PROBED_STATEMENTS` of its statements are probed, spread evenly, each with its topic
     (`standalone`); sentences that open with a pronoun all the same are asked about only when there is no other.
     """
     probes: list[Probe] = []
@@ -147,7 +147,7 @@ def _probed(text: str, title: str | None) -> list[tuple[str, Clause | None]]:
     """The statements to ask about, with what they say where they parse."""
     parsed = [(piece, clause(piece)) for sentence in standalone(text, title) for piece in statements(sentence)]
     whole = [(piece, found) for piece, found in parsed if found is None or not found.pronoun] or parsed
-    return _spread(whole, MAX_PROBED_SENTENCES)
+    return _spread(whole, MAX_PROBED_STATEMENTS)
 
 
 def _leads(found: Clause) -> bool:
