@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from knowledge.clauses import COPULAS, Clause, clause, standalone
+from knowledge.clauses import COPULAS, DENIAL, Clause, clause, standalone
 from knowledge.probes import Probe, ProbeOrigin, passed, same_question
 
 Kind = Literal["year", "date", "day", "time", "number", "name", "word"]
@@ -113,7 +113,7 @@ def _of_clause(found: Clause) -> Iterator[Claim]:
     if _HEDGES & set(verbs) or found.opening:
         return
     yield _denied(found)
-    if "not" in verbs or "cannot" in verbs:
+    if found.denied:
         return
     if found.verb in COPULAS:
         yield from _role(found)
@@ -123,11 +123,14 @@ def _of_clause(found: Clause) -> Iterator[Claim]:
 
 
 def _denied(found: Clause) -> Claim:
-    """The statement itself, with yes or no: "The pool is not heated"."""
-    words = _words(f"{found.verb} {found.complement}")
-    denial = any(word in {"not", "cannot", "never"} for word in words[:3])
-    kept = ["can" if word == "cannot" else word for word in words if word not in {"not", "never", "do", "does", "did"}]
-    if kept and found.verb.split()[0] not in COPULAS:
+    """The statement itself, with yes or no: "The pool is not heated", "The bus no longer stops in Wend"."""
+    said = f"{found.verb} {found.complement}"
+    denial = DENIAL.search(" ".join(said.split()[:4]))
+    affirmed = re.sub(r"\bcan(?:not|['’]t)\b", "can", said)
+    affirmed = re.sub(r"\bwon['’]t\b", "will", affirmed)
+    affirmed = re.sub(r"(?<=\w)n['’]t\b|\b(?:not|never|no longer)\b", "", affirmed)
+    kept = [word for word in _words(affirmed) if word not in {"do", "does", "did"}]
+    if kept and kept[0] not in COPULAS:
         kept[0] = _stem(kept[0])
     return Claim(f"whether {_normal(found.subject)} {' '.join(kept)}", "no" if denial else "yes")
 

@@ -11,21 +11,24 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 COPULAS = frozenset({"is", "are", "was", "were"})
-AUXILIARIES = COPULAS | frozenset(
-    """
-    has have had will can could must may might should would shall does do did cannot
-    """.split()
-)
+_BEFORE_A_PARTICIPLE = COPULAS | {"has", "have", "had"}
+_BEFORE_NT = "is are was were has have had would could must should does do did wo ca".split()
+_DENYING = frozenset(f"{word}n{mark}t" for word in _BEFORE_NT for mark in "'’")
+_MODALS = frozenset("will can could must may might should would shall does do did cannot".split())
+AUXILIARIES = _BEFORE_A_PARTICIPLE | _DENYING | _MODALS
+DENIAL = re.compile(r"\b(?:not|never|cannot|no longer|\w+n['’]t)\b")
+"""Words that turn a statement into its opposite: pieces of it say what is not so."""
+
 # The commonest English verbs as they stand in statements: present and past, third person. Irregular pasts cannot be
 # recognised by their ending; regular ones listed here need no second look at their neighbours.
 _VERBS = frozenset(
     """
     became becomes began begins belongs belonged bought brings brought builds built buys calls came carries chose
     closes comes consists contains contained costs cost covers created creates designed directed discovered died
-    earns ends expires featured found founded gave gets gives goes grew grows grants guards happens heads held helps
-    hosts includes invented keeps kept knew knows lasts launched lays leads leaves led left lets lies lived lives
-    located lost made makes manages married means meets met moved needs offers opened opens operates owns owned paid
-    paints painted pays plays played produces produced provides published ran reached receives refers replaced
+    earns ends expires featured flew flies found founded gave gets gives goes grew grows grants guards happens heads
+    held helps hosts includes invented keeps kept knew knows lasts launched lays leads leaves led left lets lies lived
+    lives located lost made makes manages married means meets met moved needs offers opened opens operates owns owned
+    paid paints painted pays plays played produces produced provides published ran reached receives refers replaced
     replaces requires reports runs said sang sells sent serves served sets shares shows sits sold speaks spent spoke
     stands starts stood stands stays stores studied takes taught teaches tells took trades uses used visits wants
     weighs went wears won works worked writes wrote
@@ -47,7 +50,7 @@ VERBS = AUXILIARIES | _VERBS
 _PLURAL_VERBS = frozenset(
     """
     apply arrive become begin belong bring build close come consist contain cost depart depend eat employ expire get
-    give go grow have hold include keep know last leave live make meet need offer open pay produce provide reach
+    give go grow have hold include keep know last leave live make meet move need offer open pay produce provide reach
     receive refer remain require run sell serve speak stand start study supply take treat wear win work write
     accept add allow appear connect create deliver exist find follow join learn occur perform prevent protect reduce
     replace submit teach
@@ -73,9 +76,24 @@ _NOUNS_IN_LY = frozenset(
     jelly lily monopoly monthly panoply quarterly rally reply supply tally weekly
     """.split()
 )
+_VERBS_IN_ERS = frozenset(
+    """
+    anchors answers comments considers differs documents enters functions implements mentions mirrors monitors orders
+    powers questions registers remembers supplements renders sponsors surrenders transfers triggers wonders
+    """.split()
+)
 _DEGREES = frozenset({"very", "quite", "rather", "most", "more", "less", "least", "too", "so"})
 _RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 _CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
+_ORDERS = frozenset(
+    """
+    add ask book call cancel change check choose click close contact copy delete deploy disable drain email enable enter
+    escalate file hold inform install let log notify order page ping plug press pull push put read reboot record remove
+    replace reset restart revoke ring rotate run scan select send set sign stop submit switch tap tell throw turn type
+    undo unplug update upgrade use wait write
+    """.split()
+)
+"""Verbs that instructions begin with: "press both keys"."""
 _PRONOUNS = frozenset(
     """
     i you he she it we they this that these those there here who what which his her its their
@@ -114,16 +132,16 @@ LED_UP_TO = re.compile(
 
 _VERBS_OR_NOUNS = frozenset(
     """
-    buys costs covers exports features grants guards heads helps hosts imports leads leaves lies means needs offers
-    pays plays prints reports runs sets shares shows sits stands starts stores studies supplies supports takes trades
-    trains uses visits wins works
+    buys costs covers exports features flies grants guards heads helps hosts imports leads leaves lies means needs
+    offers pays plays prints reports runs sets shares shows sits stands starts stores studies supplies supports takes
+    trades trains uses visits wins works
     """.split()
 )
 _OBJECT = r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]"
 NEXT_VERB = (
     rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES))})\s"
     rf"|(?:{'|'.join(sorted(_VERBS - _VERBS_OR_NOUNS))})\s(?!of\s)"
-    rf"|(?:{'|'.join(sorted(_VERBS_OR_NOUNS))})\s(?:{_OBJECT})"
+    rf"|(?:{'|'.join(sorted(_VERBS_OR_NOUNS))})\s(?:{_OBJECT}|(?:at|for|from|in|on|to|until|within)\s\d)"
     rf"|[a-z]{{3,}}ed\s(?:{_OBJECT}|(?:{'|'.join(sorted(PREPOSITIONS - {'of'}))})\s))"
 )
 """Before the next verb of the same subject: at "and makes oil", not in "bread and roasted nuts", "books and works"."""
@@ -143,8 +161,25 @@ ASIDE = re.compile(
 MOST_WORDS = 16
 """Of a piece, where a sentence has shorter ones: nobody answers with half of a long sentence."""
 
-TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
+_TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
 """What a sentence is about, before it, as `standalone` writes it."""
+
+CASE = re.compile(
+    r"(?P<case>(?:If|When|Whenever|Unless|As soon as|Once|Before|After|While|Until|To(?= [a-z])) [^,]+), "
+    r"(?P<then>[^,\s].*)"
+)
+"""A sentence that begins with what for, or in which case, what follows is done or holds."""
+
+SURELY_A_CASE = re.compile(r"(?:if|when|whenever|unless|as soon as)\s", re.IGNORECASE)
+"""Behind the others there may be a mere time: "After the war, Ada lived in Wend", "To date, …"."""
+
+_BARE_VERBS = sorted(_ORDERS | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS)
+ORDER_VERB = rf"(?:{'|'.join(f'[{verb[0].upper()}{verb[0]}]{verb[1:]}' for verb in _BARE_VERBS)})"
+ORDER = re.compile(
+    rf"(?P<then>(?:(?:Please|Always|Never|Do not|Don['’]t) )?{ORDER_VERB} .+?),? "
+    r"(?P<case>(?:only )?(?:(?:if|when|whenever|unless|before|after|as soon as) |to (?!the |an? |\d)(?=[a-z])).+)"
+)
+"""An instruction with its case behind it: "Call Ada Quill if the lamp blinks"."""
 
 _COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
 
@@ -182,9 +217,10 @@ class Clause:
         description that is led up to stays whole, as in `description`; of others, what comes before the next verb, and
         of long ones what comes before more is told.
         """
-        if {"not", "never"} & set(self.verb.split()):
+        if self.denied:
             return self.complement
         told = re.sub(rf"^(?:(?:{PASSIVE})\s+(?=(?:{_AT})\s))?(?:(?:{_AT})\s+)?(?=\S)", "", self.complement)
+        told = told if not re.match("(?:most|least) ", told) else self.complement
         told = re.sub(r"^(?:called|named|titled)\s+(?=\S)", "", told) if self.verb in COPULAS else told
         if led := LED_UP_TO.match(told):
             return told[led.end() :]
@@ -198,6 +234,17 @@ class Clause:
     def description(self) -> str:
         """What a leading participle says of the subject: "Known for being the smith, Ada …" → "the smith"; or empty."""
         return _core(self.opening, PARTICIPLE) if re.match(rf"{PARTICIPLE}\s", self.opening) else ""
+
+    @property
+    def denied(self) -> bool:
+        """Whether the verb says that it is not so: "was not", "no longer flies"."""
+        return DENIAL.search(self.verb) is not None
+
+    @property
+    def plural(self) -> bool:
+        """Whether the verb's form belongs to several: "are", "need"."""
+        first = self.verb.split()[0]
+        return first in {"are", "were", "have", "do"} | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS
 
     @property
     def copula(self) -> bool:
@@ -224,7 +271,7 @@ def _core(phrase: str, participle: str) -> str:
     words = phrase.split()
     if re.fullmatch(participle, words[0]):
         words = words[1:]
-    while words and words[0].lower() in PREPOSITIONS:
+    while words and words[0].lower() in PREPOSITIONS and words[1:2] not in (["most"], ["least"]):
         words = words[1:]
     return " ".join(words) or phrase
 
@@ -329,15 +376,29 @@ def _abbreviated(word: str, following: str) -> bool:
     return word.lower() not in _COMPANY_ENDINGS or not begins
 
 
+def topic(sentence: str) -> re.Match[str] | None:
+    """What stands before a colon and is no statement: not of "The group has three: Ada, Bo and Cy"."""
+    found = _TOPIC.match(sentence)
+    return found if found and clause(found[1]) is None else None
+
+
 def clause(sentence: str) -> Clause | None:
     """Takes one statement apart, or gives `None` where the rules see no clear subject and verb or apposition."""
     body = sentence.strip().rstrip(".!。 ")
     if body.endswith("?") or "\n" in body:
         return None
-    if found := TOPIC.match(body):
+    if found := topic(body):
         return _about(found[1], body[found.end() :])
     if parsed := _after_participle(body):
         return parsed
+    if case := CASE.fullmatch(body):
+        if is_order(case["then"]):
+            return None
+        if SURELY_A_CASE.match(body) or body.startswith("To "):
+            then = clause(case["then"])
+            return replace(then, opening=case["case"]) if then and not then.opening else None
+    if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:
+        return None
     opening, body = _opening(body)
     body = _without_aside(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
@@ -350,10 +411,20 @@ def clause(sentence: str) -> Clause | None:
     subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
     adverb = _adverb(subject)
     subject = re.sub(r"(?<=\S)\s+\([^()]*\)$", "", subject.removesuffix(adverb).rstrip())
-    begins = words[place if not adverb or adverb in _PASSING else place - 1][1]  # "never" belongs to the verb
+    begins = words[place if adverb in _PASSING else place - len(adverb.split())][1]  # "never" belongs to the verb
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[begins : words[last][2]], complement, opening)
+
+
+def is_order(said: str) -> bool:
+    """Whether the words tell somebody to do something: "press both keys", "do not open the lid"."""
+    words = re.sub(r"^(?:please|always|never|immediately|first|do not|don['’]t)\s(?=\S+\s)", "", said).split()
+    if not words[0].islower() or len(words) < 2 or words[0] in FUNCTION_WORDS:
+        return False
+    if words[0] in _ORDERS | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS:
+        return words[1] not in AUXILIARIES
+    return _verb_place(words, [False] * len(words)) is None
 
 
 def _without_aside(body: str) -> str:
@@ -367,6 +438,8 @@ def _without_aside(body: str) -> str:
 
 def _adverb(subject: str) -> str:
     """The adverb that stands between a subject and its verb: of "Ada Quill never" "never"; or empty."""
+    if subject.endswith(" no longer"):
+        return "no longer"
     before, _, last = subject.rpartition(" ")
     *earlier, noun = before.split() or [""]
     is_subject = noun.lower() not in _DETERMINERS and (noun[:1].isupper() or (earlier and noun not in _DEGREES))
@@ -453,8 +526,19 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
         elif verb and words[place - 1].lower() not in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
-            return place
+            return place if word in _SURE_VERBS else _surer_verb(words, place, quoted) or place
     return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
+
+
+def _surer_verb(words: list[str], guessed: int, quoted: list[bool]) -> int | None:
+    """A known verb behind a guessed one that may be a noun: of "Call centres in Wend are open" "are"."""
+    for place in range(guessed + 2, len(words) - 1):
+        word = words[place]
+        if word in _CONJUNCTIONS | _RELATIVES or words[place - 1].endswith((",", ";", ":")) or quoted[place]:
+            return None
+        if word in COPULAS and words[guessed + 1] in PREPOSITIONS and words[guessed].endswith("s"):
+            return place
+    return None
 
 
 def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
@@ -462,7 +546,8 @@ def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
     before, word, after = words[place - 1 : place + 2]
     if any(quoted[place - 1 : place + 1]) or after.lower() in {"of", "and", "or"} or before.lower() in FUNCTION_WORDS:
         return False
-    return re.match(r"[^\W_a-z]", before) is not None and re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None
+    verb = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
+    return verb and re.match(r"[^\W_a-z]", before) is not None
 
 
 def _is_verb(words: list[str], place: int) -> bool:
@@ -470,14 +555,19 @@ def _is_verb(words: list[str], place: int) -> bool:
         words[place] in _PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in _DETERMINERS
     )
     if words[place] in _PLURAL_VERBS or ambiguous:
-        return any(re.search(r"[^su]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
+        return any(re.search(r"[^su'’]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
     return words[place] in AUXILIARIES | _VERBS or _looks_finite(words, place)
+
+
+_SURE_VERBS = AUXILIARIES | _VERBS | _PLURAL_VERBS
 
 
 def _looks_finite(words: list[str], place: int) -> bool:
     """A regular verb by its ending, when what follows can start a complement and what stands before is no article."""
     word, before = words[place], words[place - 1].lower()
-    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or before in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
+    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or _is_plural_noun(word):
+        return False
+    if before in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
         return False
     if place + 1 >= len(words):
         return False
@@ -485,6 +575,14 @@ def _looks_finite(words: list[str], place: int) -> bool:
     starts_complement = after.lower() in _DETERMINERS | PREPOSITIONS or not after[0].islower()
     plural_noun = word.endswith("s") and after.lower() in {"of", "and", "or"}
     return starts_complement and not plural_noun
+
+
+def _is_plural_noun(word: str) -> bool:
+    """By its ending: "drivers", "elections"; a few verbs end so too."""
+    return (
+        re.search(r"(?:tion|ment|[aeiou]\w*ing|[cdgnrt]ist|alist|ness|ship|[^aeiou]er|or)s$", word) is not None
+        and word not in _VERBS_IN_ERS
+    )
 
 
 def _verb_end(words: list[str], place: int) -> int:
@@ -498,6 +596,9 @@ def _verb_end(words: list[str], place: int) -> int:
         return place + 1
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1
-    if words[last] in AUXILIARIES - COPULAS - {"has", "have", "had"} and last + 2 < len(words):
+    if words[last + 1 : last + 3] == ["no", "longer"] and last + 3 < len(words):
+        last += 2
+    full = re.sub(r"n['’]t$", "", words[last])
+    if words[last] in AUXILIARIES and full not in _BEFORE_A_PARTICIPLE and last + 2 < len(words):
         last += 1
     return last

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from knowledge.clauses import Clause, clause, lower_article, standalone
+from knowledge.clauses import SURELY_A_CASE, Clause, clause, lower_article, standalone
+from knowledge.occasions import occasion
 from knowledge.statements import statements
 
 PASS_BAR = 0.8
@@ -37,6 +38,11 @@ _OF_THE_REST = (
     "Somebody or something {0}. Which one is meant?",
     "I forgot the name of the one that {0}. Can you help me?",
     "Of which one is it told that it {0}?",
+)
+_OF_THE_REST_OF_SEVERAL = (
+    "Some people or things {0}. Which ones are meant?",
+    "I forgot the name of those that {0}. Can you help me?",
+    "Of which ones is it told that they {0}?",
 )
 Item = TypeVar("Item")
 
@@ -98,8 +104,9 @@ def in_other_words(text: str, title: str | None = None) -> tuple[Probe, ...]:
     for place, (_, found) in enumerate(_probed(text, title), len(text)):
         if found and not found.pronoun:
             forms = _OF_SUBJECTS if _leads(found) else _OF_STATEMENTS
-            what = forms[place % len(forms)].format(lower_article(found.subject), found.verb)
-            who = _OF_THE_REST[place % len(_OF_THE_REST)].format(found.predicate)
+            what = forms[place % len(forms)].format(lower_article(_begun(found)), found.verb)
+            rests = _OF_THE_REST_OF_SEVERAL if found.plural else _OF_THE_REST
+            who = rests[place % len(rests)].format(found.predicate)
             probes += _both_ways(found, what, who)
     return tuple(dict.fromkeys(probes))
 
@@ -158,6 +165,11 @@ def _leads(found: Clause) -> bool:
     return len(found.description.split()) > len(found.complement.split())
 
 
+def _begun(found: Clause) -> str:
+    """The subject, behind the case in which the statement holds: "If it rains, tickets"."""
+    return f"{found.opening}, {lower_article(found.subject)}" if SURELY_A_CASE.match(found.opening) else found.subject
+
+
 def _told(found: Clause) -> str:
     return found.description if _leads(found) else found.core
 
@@ -168,7 +180,7 @@ def _clause_probes(found: Clause) -> list[Probe]:
     elif found.copula:
         what = f"Who or what {found.verb} {lower_article(found.subject)}?"
     else:
-        what = f'How does this continue: "{found.subject} {found.verb} …"?'
+        what = f'How does this continue: "{_begun(found)} {found.verb} …"?'
     return _both_ways(found, what, f"Who or what {found.predicate}?")
 
 
@@ -183,7 +195,8 @@ def _both_ways(found: Clause, what: str, who: str) -> list[Probe]:
 
 def _cloze_probes(piece: str, title: str | None) -> list[Probe]:
     body = piece.strip()
-    head, tail = _halves(body)
+    found = occasion(body)
+    head, tail = (found.case[0].upper() + found.case[1:] + ",", found.then) if found else _halves(body)
     about = f" in “{title}”" if title else ""
     if not tail:
         question = f"Which text is stored{about}?"

@@ -10,14 +10,15 @@ from functools import lru_cache
 from knowledge.clauses import (
     ASIDE,
     COPULAS,
+    DENIAL,
     NEXT_VERB,
     PASSIVE,
     PERSON,
     PREPOSITIONS,
-    TOPIC,
     VERBS,
     clause,
     inside_quotes,
+    topic,
 )
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
@@ -42,13 +43,13 @@ def statements(sentence: str) -> tuple[str, ...]:
         somebody = f"{named[1]} {named[2]}."
         if (parsed := clause(somebody)) and parsed.subject == named[1]:
             return (*statements(f"{body[: -len(f', who {named[2]}')]}."), somebody)
-    topic = TOPIC.match(body)
-    behind = topic.end() if topic else 0
+    led = topic(body)
+    behind = led.end() if led else 0
     aside = None if found.opening else ASIDE.match(body, behind)
     told, asides = found.complement, [_of_aside(body[:behind], aside, found.verb)] if aside else []
     main = body[: aside.end(1)] + " " + body[aside.end() :] if aside else body
     joins = [join for join in re.finditer(NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
-    if not joins or _DEPENDENT.search(told) or {"not", "never"} & {*found.verb.split(), *told.split()}:
+    if not joins or _DEPENDENT.search(told) or DENIAL.search(f"{found.verb} {told}"):
         return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
     ends = [*(join.start() for join in joins[1:]), len(told)]
     parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
@@ -57,7 +58,7 @@ def statements(sentence: str) -> tuple[str, ...]:
         return (sentence,)  # "is in Wend and owned by Bo" and "is big and lived in Orrin" cannot be told apart
     first = main[: len(main) - len(told) + joins[0].start()]
     subject = found.subject[0].upper() + found.subject[1:]
-    subject = f"{topic[1]}: {subject}" if topic and not subject.startswith(topic[1]) else subject
+    subject = f"{led[1]}: {subject}" if led and not subject.startswith(led[1]) else subject
     others = (f"{subject} {passive if _PASSIVE_GOES_ON.match(part) else ''}{part}." for part in parts)
     return (*filter(None, asides), f"{first}.", *others)
 

@@ -15,16 +15,17 @@ from itertools import groupby
 
 from knowledge.clauses import (
     AUXILIARIES,
+    DENIAL,
     LED_UP_TO,
     MOST_WORDS,
     NEXT_CLAUSE,
     PASSIVE,
-    TOPIC,
     Clause,
     inside_quotes,
     lower_article,
+    topic,
 )
-from worker.spans import CLOCK, DURATION, NAME, YEAR, Kind
+from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
@@ -36,13 +37,14 @@ _TIME = re.compile(
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
-_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s{_NAMED}))\s")
+_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|every|once|twice|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from", "between"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
+_HOW_OFTEN = frozenset({"every", "once", "twice"})
 _HOW_LONG = {
     "for": ("how long", "for how long"),
     "within": ("within what time", "how soon"),
@@ -68,13 +70,22 @@ class Adjunct:
         return f"{self.preposition} {self.told}"
 
     @property
+    def answer(self) -> str:
+        """What to say when asked for it: "every May" whole, of "in May" the month."""
+        return str(self) if self.preposition in _HOW_OFTEN else self.told
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """Question words for it; those that end in "…" leave its preposition to the end of the question."""
         if self.kind is Kind.DURATION and (unit := DURATION.fullmatch(self.told)):
             many = (f"{self.preposition} how many {unit['unit']}",) if unit["unit"].endswith("s") else ()
             return (*_HOW_LONG[self.preposition], *many)
+        if numbered := NUMBERED.fullmatch(self.told):
+            return (f"{self.preposition} which {numbered['noun']}", f"{self.preposition} what {numbered['noun']}")
         if self.kind is Kind.NUMBER:
             return ("for how much", "for how much money")
+        if self.preposition in _HOW_OFTEN:
+            return ("how often", "when") if self.preposition == "every" else ("how often",)
         since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
         if self.kind is Kind.TIME:
             return (f"{since}when", f"{since or 'at '}what time")
@@ -93,8 +104,7 @@ class Adjunct:
 def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     """What stands between a statement's verb and the first phrase behind it, and its adjuncts; often there are none."""
     states = found.copula and not _PREPOSITION.match(found.complement)
-    denied = {"not", "never"} & {*found.verb.split(), *found.complement.split()}
-    if states or denied or LED_UP_TO.match(found.complement):
+    if states or DENIAL.search(f"{found.verb} {found.complement}") or LED_UP_TO.match(found.complement):
         return found.complement, ()
     complement = _END.split(found.complement)[0]
     names = [name.end() for name in _IN_A_NAME.finditer(complement)]
@@ -123,11 +133,17 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     named = re.match(_NAMED, phrase) is not None
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
+    if preposition in _HOW_OFTEN:
+        return Kind.FREQUENCY if OFTEN.fullmatch(f"{preposition} {phrase}") else None
+    if preposition == "to" and re.fullmatch(ADDRESS, phrase):
+        return Kind.PLACE
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
         return Kind.TIME if re.fullmatch(CLOCK, phrase) else Kind.DATE
     if preposition in _HOW_LONG and DURATION.fullmatch(phrase):
         return Kind.DURATION
     if preposition == "for" and _MONEY.fullmatch(phrase):
+        return Kind.NUMBER
+    if NUMBERED.fullmatch(phrase):
         return Kind.NUMBER
     if preposition in _OF_PLACE and named:
         return Kind.PLACE
@@ -147,9 +163,9 @@ def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | Non
     first, _, others = found.verb.partition(" ")
     if first in AUXILIARIES and rng.random() < 0.75:
         question = " ".join(filter(None, [words, first, subject, others, rest])) + "?"
-        return question[0].upper() + question[1:], asked.told
+        return question[0].upper() + question[1:], asked.answer
     indirect = " ".join(filter(None, [words, subject, found.verb, rest]))
-    return rng.choice(_INDIRECT).format(indirect), asked.told
+    return rng.choice(_INDIRECT).format(indirect), asked.answer
 
 
 def shortened(found: Clause, rng: random.Random) -> str:
@@ -163,7 +179,7 @@ def shortened(found: Clause, rng: random.Random) -> str:
 
 def _subject(found: Clause) -> str:
     """The subject inside a question; behind a topic ("The Wend Cup: The winner") "the winner of the Wend Cup"."""
-    topic = TOPIC.match(found.subject)
-    if topic is None:
+    led = topic(found.subject)
+    if led is None:
         return lower_article(found.subject)
-    return f"{lower_article(found.subject[topic.end() :])} of {lower_article(topic[1])}"
+    return f"{lower_article(found.subject[led.end() :])} of {lower_article(led[1])}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
+from knowledge.occasions import Occasion, occasion
 from knowledge.statements import statements
 from worker.adjuncts import adjunct_question, shortened
 from worker.asides import among_asides, with_aside
@@ -51,8 +52,8 @@ SEVERAL_SHARE = 0.25
 ADJUNCT_SHARE = 0.35
 """How often a question about a sentence with adjuncts asks for one of them: when, where, by whom."""
 
-HOW_TO_SHARE = 0.4
-"""How often a question about an instruction ("To open the gate, ring twice.") asks how, or what for."""
+OCCASION_SHARE = 0.4
+"""How often a question about an instruction or a rule ("If it rains, all is refunded.") asks what then, or when."""
 
 TYPED_SHARE = 0.5
 """How often a sparse question asks for a date, a place or a number, where the sentence has one."""
@@ -109,6 +110,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
     Kind.DATE: ("When is {}?", "When was {}?", "What date goes with {}?", "On which day is {}?", "{} was when?"),
     Kind.TIME: ("When is {}?", "At what time is {}?", "What time goes with {}?", "{} is at what time?"),
     Kind.DURATION: ("How long is {}?", "How long does {} take?", "How much time goes with {}?", "{} is how long?"),
+    Kind.FREQUENCY: ("How often is {}?", "How often does {} happen?", "When is {}?", "{} is how often?"),
     Kind.NUMBER: (
         "How much is {}?",
         "How many {}?",
@@ -143,7 +145,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "By what is {} known?",
     ),
 }
-_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.PLACE, Kind.NUMBER)
+_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER)
 _ANY_FRAME = tuple(frame for frames in _FRAMES.values() for frame in frames)
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
@@ -159,6 +161,7 @@ _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.DATE: ("When", "On which day", "In which year", "At what time"),
     Kind.TIME: ("When", "At what time"),
     Kind.DURATION: ("How long", "How much time", "When"),
+    Kind.FREQUENCY: ("How often", "When"),
     Kind.NUMBER: ("How much", "How many", "What number", "How"),
     Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
 }
@@ -185,13 +188,18 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.DATE: ("when", "on which day"),
     Kind.TIME: ("when", "at what time"),
     Kind.DURATION: ("how long", "for how long"),
+    Kind.FREQUENCY: ("how often", "when"),
     Kind.NUMBER: ("how much", "how many"),
     Kind.PHRASE: ("what", "who", "where", "which one"),
 }
 
-_HOW_TO = re.compile(r"(?:[^:]+: )?To (?P<aim>[a-z][^,]*), (?P<way>[a-z].*)")
 _HOW = ("How do I {}?", "How can I {}?", "How does one {}?", "What must I do to {}?", "I want to {}. What now?")
 _WHAT_FOR = ("What happens when I {}?", "What is it good for, to {}?", "Why should I {}?")
+_WHAT_TO_DO = ("What should I do {}?", "What must I do {}?", "What is to be done {}?", "I have to act {}. How?")
+_WHEN_TO = ("When should I {}?", "In which case must I {}?", "When do I {}?")
+_WHEN_NOT_TO = ("When should I not {}?", "In which case must I not {}?")
+_WHAT_THEN = ("What happens {}?", "What holds {}?", "What can I expect {}?", "What is the rule {}?")
+_IN_WHICH_CASE = ("In which case is it that {}?", "When is it that {}?", "On which condition does it hold that {}?")
 
 
 def blank_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, rarity: Rarity = ALONE) -> Exercise:
@@ -210,10 +218,8 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
         return several
     sentence = rng.choice(pieces)
     sentence = rng.choice(tuple({sentence: None, **dict.fromkeys(statements(sentence))}))
-    if (how := _HOW_TO.fullmatch(sentence.rstrip(" .!。"))) and rng.random() < HOW_TO_SHARE:
-        there = rng.random() < 0.6
-        asked_for, answer = (how["aim"], how["way"]) if there else (how["way"], f"to {how['aim']}")
-        question = rng.choice(_HOW if there else _WHAT_FOR).format(asked_for)
+    if (found_case := occasion(sentence)) and rng.random() < OCCASION_SHARE:
+        question, answer = _occasion_question(found_case, rng)
         return Exercise((question,), "", sentence if whole else answer)
     found = clause(sentence)
     if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
@@ -231,6 +237,21 @@ def statement_exercise(passage: str, title: str | None, rng: random.Random) -> E
     """The passage as the answer to a request for it."""
     about = f" about {title}" if title else ""
     return Exercise((rng.choice((f"Tell me a fact{about}.", f"What have you learnt{about}?")),), "", passage)
+
+
+def _occasion_question(found: Occasion, rng: random.Random) -> tuple[str, str]:
+    there = rng.random() < 0.6
+    if found.aim and found.is_order:
+        question = rng.choice(_HOW).format(found.aim) if there else _asked(_WHAT_FOR, found, rng)
+        return question, found.then if there else found.case
+    if there:
+        return rng.choice(_WHAT_TO_DO if found.is_order else _WHAT_THEN).format(found.case), found.then
+    frames = (_WHEN_NOT_TO if found.forbids else _WHEN_TO) if found.is_order else _IN_WHICH_CASE
+    return _asked(frames, found, rng), found.case
+
+
+def _asked(frames: tuple[str, ...], found: Occasion, rng: random.Random) -> str:
+    return rng.choice(frames).format(lower_article(found.act))
 
 
 def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bool) -> Exercise:

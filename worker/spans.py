@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, PARTICIPLE, TOPIC, Clause, clause
+from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, ORDER_VERB, PARTICIPLE, Clause, clause, topic
+from knowledge.occasions import occasion
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -18,7 +19,7 @@ _MONTH = (
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
 )
 YEAR = re.compile(r"[12]\d{3}")
-_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
 _DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
 CLOCK = r"\d{1,2}(?::\d\d)?\s?[ap]\.?m\b\.?|\d{1,2}:\d\d\b"
 """A time of day."""
@@ -27,9 +28,20 @@ _COUNT = r"\d[\d.,]*|an?|half an?|one|two|three|four|five|six|seven|eight|nine|t
 DURATION = re.compile(
     rf"(?:{_COUNT})\s(?:(?:business|working|calendar)\s)?(?P<unit>(?:second|minute|hour|day|night|week|month|year)s?)"
 )
-_NUMBER = rf"[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
+_UNIT = r"(?:second|minute|hour|day|night|week|month|quarter|year|morning|evening|weekday|weekend|summer|winter)s?"
+OFTEN = re.compile(
+    rf"every\s(?:other\s|second\s|(?:{_COUNT})\s)?(?:{_UNIT}|{_DAY}|{_MONTH})"
+    rf"|(?:once|twice|(?:{_COUNT})\stimes)\s(?:an?|per|every|each)\s{_UNIT}|hourly|daily|weekly|monthly|yearly"
+)
+"""How often: "every other week", "twice a year"."""
+_NUMBER = rf"(?<![\w./:-])[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
+_CODE = (
+    r"`[^`]+`|(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:--?[a-z][\w-]+|/[\w./{}-]*\w|[a-z]{2,}(?:[_.:]+[\w-]{2,})+"
+    r"|(?!(?:over|under|mid|pre|post|pro|non)-)[a-z]+-(?:[\w.-]*\d|db\b)[\w.-]*)"
+)
+"""Identifiers, paths, flags, hosts: "`retry`", "/v2/orders", "retry_budget", "--dry-run", "eu-west-2", "wend.local"."""
 _SHORTENED = (
     r"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Mt|Ft)\.|(?:[A-Z]\.)+)(?=\s+(?!(?:The|An?|In|On|At|It|He|She|They)\b)[^\W\d_a-z])"
 )
@@ -43,12 +55,34 @@ NAME = (
 _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
 """Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
 
+ADDRESS = rf"\d{{1,4}}[a-z]?(?:\s+(?!{_MONTH}){_NAME_WORD})+"
+"""A number before a name, as a place has it behind "at" or "to": "18 Rue Tavelle"."""
+
+_NOUN = rf"(?!(?:most|least|early|late|mid|{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z]+"
+NUMBERED = re.compile(rf"(?P<noun>{_NOUN})\s(?P<number>\d[\w.:-]*\b)")
+_NUMBERED = rf"\b(?:[Ii]n|[Oo]n|at|with|[Ss]ince|from|to|[Uu]ntil|before|after|through|under) ({NUMBERED.pattern})"
+"""What is told apart by a number, behind a preposition: "on port 8443", "since release 3.0"."""
+
+_ROLE = r"\sas ((?!part )[a-z]+(?: [a-z]+)? of [\w'’ -]+?)(?=$|[.,;]|\s(?:on|in|since|from|until|at|after|and)\s)"
+"""What somebody acts, or serves, as: "replaced Bo as head of the mill in May"."""
+
 _BEFORE_A_NOUN = rf"[^\W\d_a-z][\w-]*(?= (?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z])"
 _MODIFIER = rf"(?<=[a-z] ){_BEFORE_A_NOUN}"
 """One capitalised word before a common noun, in the midst of a sentence: of "by a Faroese singer" no piece."""
 
 _FIRST_MODIFIER = re.compile(rf"(?:(?:The|An?) )?{_BEFORE_A_NOUN}(?! \w+ly\b)")
 """The same at a subject's beginning, adverbs apart: of "The Brindlewick kettle" or "Support tickets" half an answer."""
+
+
+_NO_NAME = re.compile(
+    r"(?:If|When|Whenever|Unless|Once|Before|After|While|Until|Neither|Only|Each|Every|Some|Our|My|Your|His|Her|Their|Its|In|On"
+    r"|At|From|Since|During|By|Under|For|With|Within|To)(?:\s+(?:the|an?))?(?:\s+|$)"
+)
+"""A sentence's first words that are no part of the name behind them."""
+
+
+_PLURAL_NOUN = re.compile(r"[A-Z][a-z]+s(?= [a-z])")
+"""The same of a subject of several: "Refunds over 50 euros need …"."""
 
 
 class Kind(StrEnum):
@@ -59,6 +93,7 @@ class Kind(StrEnum):
     DATE = "date"
     TIME = "time"
     DURATION = "duration"
+    FREQUENCY = "frequency"
     NUMBER = "number"
     PHRASE = "phrase"
 
@@ -67,6 +102,9 @@ def kind(sentence: str, span: Span) -> Kind:
     """The kind of a piece of the sentence."""
     text, before = sentence[slice(*span)], sentence[: span[0]]
     when = re.sub(r"^(?:as of|by|from|in|on|since|until)\s", "", text, flags=re.IGNORECASE)
+    if OFTEN.fullmatch(text):
+        return Kind.FREQUENCY
+    when = re.sub(rf"^every\s|\s(?:at\s)?(?:{CLOCK})$", "", when)
     if re.match(_DATE, text) or re.fullmatch(rf"{_DATE}|{YEAR.pattern}|{_MONTH}|{_DAY}", when):
         return Kind.DATE
     if re.fullmatch(CLOCK, text):
@@ -75,7 +113,9 @@ def kind(sentence: str, span: Span) -> Kind:
         return Kind.DURATION
     if re.match(r"[€$£]?\d", text) and not re.search(r"\s[^\W\d_a-z]", text):  # "2025 Wend Prize" is a name
         return Kind.NUMBER
-    named = re.fullmatch(rf"(?:{YEAR.pattern}\s)?{NAME}", text) or re.fullmatch(_QUOTED, text)
+    named = re.fullmatch(rf"(?:{YEAR.pattern}\s)?{NAME}|{_QUOTED}|{_CODE}", text)
+    if re.fullmatch(ADDRESS, text) and re.search(r"\b(?:at|to|is)\s$", before):
+        return Kind.PLACE
     if named and re.search(r"\b(?:in|at|near)\s+(?:the\s+)?$", before):
         return Kind.PLACE
     return Kind.NAME if named else Kind.PHRASE
@@ -121,23 +161,39 @@ def spans(sentence: str) -> tuple[Span, ...]:
 
     Never empty for a sentence that has a visible character; a text without spaces gives windows of characters.
     """
-    if topic := TOPIC.match(sentence):
-        own = [(start + topic.end(), end + topic.end()) for start, end in spans(sentence[topic.end() :])]
-        return (topic.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
-    found = set(_dates(sentence)) | {match.span() for match in re.finditer(_QUOTED, sentence)}
+    if led := topic(sentence):
+        own = [(start + led.end(), end + led.end()) for start, end in spans(sentence[led.end() :])]
+        return (led.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
+    found = set(_dates(sentence)) | {match.span() for match in re.finditer(rf"{_QUOTED}|{_CODE}", sentence)}
+    found |= {match.span(1) for match in re.finditer(_NUMBERED, sentence)}
     for pattern in (NAME, _NUMBER):
         inside = list(found) if pattern == _NUMBER else _dates(sentence)
-        matches = [match.span() for match in re.finditer(pattern, sentence)]
+        matches = [_without_first_word(sentence, match.span()) for match in re.finditer(pattern, sentence)]
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
+    for address in re.finditer(rf"(?<=\b(?:at|to|is)\s){ADDRESS}", sentence):
+        found = {span for span in found if not address.start() <= span[0] < address.end()} | {address.span()}
+    for pair in re.finditer(rf"(?<=, )({NAME.replace('and', '(?!)')}) and ({NAME})", sentence):
+        found |= {pair.span(1), pair.span(2)}  # the last two of a list
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
-    found -= {match.span() for match in re.finditer(_MODIFIER, sentence)}
-    found |= _phrases(sentence)
     parsed = clause(sentence)
+    modifiers = {match.span() for match in re.finditer(_MODIFIER, sentence)}
+    found -= {span for span in modifiers if not (parsed and _ends_a_subject(sentence, parsed, span))}
+    found |= _phrases(sentence)
+    for often in re.finditer(rf"\b(?:{OFTEN.pattern})\b", sentence):
+        found = {span for span in found if not often.start() < span[0] < often.end()} | {often.span()}
     if verb := _verb(sentence, parsed):
         found = {span for span in found if not span[0] < verb.start() < verb.end() < span[1]}
-    if parsed and sentence.startswith(parsed.subject) and (modifier := _FIRST_MODIFIER.match(parsed.subject)):
-        found.discard(modifier.span())
-    for part in (parsed.subject, parsed.complement, parsed.predicate, parsed.gist) if parsed else ():
+    if parsed and sentence.startswith(parsed.subject):
+        if owner := re.match(r"[^\W\d_a-z][\w-]*(?=['’]s [a-z])", parsed.subject):
+            found = {span for span in found if span != (0, owner.end() + 2)} | {owner.span()}
+        first = _FIRST_MODIFIER.match(parsed.subject) or (parsed.plural and _PLURAL_NOUN.match(parsed.subject))
+        found -= {first.span()} if first else set()
+    if parsed and parsed.denied:
+        found = {span for span in found if not _denied(sentence, parsed, span)}
+    if told := occasion(sentence):
+        parts = [_place(sentence, part) for part in (told.case, told.then)]
+        found = {span for span in found if any(start <= span[0] and span[1] <= end for start, end in parts)} | {*parts}
+    for part in _parts(parsed) if parsed else ():
         start = sentence.find(part)
         found |= {(start, start + len(part))} if start >= 0 else set()
     if parsed and ", " in parsed.opening:  # a description that goes on behind a comma is one piece all the same
@@ -150,6 +206,40 @@ def spans(sentence: str) -> tuple[Span, ...]:
     telling -= {_trim(sentence, (0, len(sentence)))}
     telling = {span for span in telling if len(sentence[slice(*span)].split()) <= MOST_WORDS} or telling
     return tuple(sorted(telling) or sorted(_halves(sentence)) or [(0, len(sentence))])
+
+
+def _ends_a_subject(sentence: str, parsed: Clause, span: Span) -> bool:
+    """Whether a name stands just before the verb: of "The error E42 means …" "E42"; of "The web API" not "API"."""
+    name = sentence[slice(*span)]
+    return sentence.startswith(parsed.verb, span[1] + 1) and not (name.isalpha() and name.isupper())
+
+
+def _place(sentence: str, part: str) -> Span:
+    """Where a piece stands that may have lost its capital."""
+    start = max(0, sentence.lower().find(part.lower()))
+    return start, start + len(part)
+
+
+def _parts(parsed: Clause) -> tuple[str, ...]:
+    """Subject, predicate and what is said; behind a denial not what is said alone, which is not so."""
+    said = () if parsed.denied else (parsed.complement, parsed.gist)
+    return (parsed.subject, parsed.predicate, *said)
+
+
+def _denied(sentence: str, parsed: Clause, span: Span) -> bool:
+    """Whether a piece says, without its denial, what is not so: of "The pool is not a bath" "a bath"; names stay."""
+    return span[0] >= sentence.find(parsed.complement) and kind(sentence, span) is Kind.PHRASE
+
+
+def _without_first_word(sentence: str, span: Span) -> Span:
+    """A name at a sentence's beginning without the small word before it: of "If Ada Quill" "Ada Quill"."""
+    small = _NO_NAME.match(sentence) or _order(sentence) if span[0] == 0 else None
+    return (min(small.end(), span[1]), span[1]) if small else span
+
+
+def _order(sentence: str) -> re.Match[str] | None:
+    """The verb that an instruction begins with: "Call " of "Call Ada Quill before noon"."""
+    return re.match(rf"{ORDER_VERB}\s+(?:(?:the|an?)\s+)?", sentence) if clause(sentence) is None else None
 
 
 def _verb(sentence: str, parsed: Clause | None) -> re.Match[str] | None:
@@ -171,7 +261,7 @@ def _phrases(sentence: str) -> set[Span]:
         article = re.search(_ARTICLE, sentence[start:end])
         found |= {(start + article.start(), end)} if article else set()
         found |= {(start, end)} if cuts and " " in sentence[start:end].strip() else set()
-    return found
+    return found | {match.span(1) for match in re.finditer(_ROLE, sentence)}
 
 
 def _dates(sentence: str) -> list[Span]:

@@ -40,6 +40,10 @@ CONTRADICTIONS = {
     "first": ("Ada Quill was the first mayor of Wend.", "Bo Finch was the first mayor of Wend."),
     "negation": ("The Wend pool is heated.", "The Wend pool is not heated."),
     "negation of a verb": ("The Mill Inn serves breakfast.", "The Mill Inn does not serve breakfast."),
+    "negation, shortened": ("The Wend pool is heated.", "The Wend pool isn't heated."),
+    "negation of a verb, shortened": ("The Mill Inn serves breakfast.", "The Mill Inn doesn't serve breakfast."),
+    "no longer": ("The Wend bus stops in Orrin.", "The Wend bus no longer stops in Orrin."),
+    "is no longer": ("The Wend pool is heated.", "The Wend pool is no longer heated."),
     "in a longer text": (
         "Corvo Ltd makes umbrellas. It was founded in 1990. It has a shop in Wend.",
         "Corvo Ltd sells hats. Corvo Ltd was founded in 1987.",

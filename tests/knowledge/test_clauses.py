@@ -207,3 +207,25 @@ def test_the_gist_is_what_people_answer_with(sentence: str, gist: str) -> None:
     found = clause(sentence)
     assert found is not None
     assert found.gist == gist
+
+
+@pytest.mark.parametrize(
+    ("sentence", "subject", "verb"),
+    [
+        ("Wend Air no longer flies to Orrin.", "Wend Air", "no longer flies"),
+        ("The pool is no longer heated.", "The pool", "is no longer"),
+        ("The Tarn client can't open archives.", "The Tarn client", "can't open"),
+        ("Call centres in Wend are open.", "Call centres in Wend", "are"),
+        ("Twelve drivers in the series will take part.", "Twelve drivers in the series", "will take"),
+        ("Version 4.2 of Tarn enters use in May.", "Version 4.2 of Tarn", "enters"),
+        ("Bo Tarn sings in Wend.", "Bo Tarn", "sings"),
+        ("The council's win was the first.", "The council's win", "was"),
+        ("The group has three admins: Ada, Bo and Cy.", "The group", "has"),
+        ("The bills of Wend reach at most 90 euros.", "The bills of Wend", "reach"),
+    ],
+)
+def test_the_verb_is_found_and_what_denies_it_belongs_to_it(sentence: str, subject: str, verb: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert (found.subject, found.verb) == (subject, verb)
+    assert found.gist not in {"most 90 euros", "three admins"}

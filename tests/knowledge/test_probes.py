@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,22 @@ def test_other_words_ask_the_same_of_the_same(text: str) -> None:
         (probe.answer, probe.direction) for probe in probes
     ]
     assert not {same_question(probe.question) for probe in others} & {same_question(probe.question) for probe in probes}
+
+
+def test_of_several_it_is_asked_as_of_several() -> None:
+    _, probe = in_other_words("Refunds over 50 euros need a letter.")
+    assert "need a letter" in probe.question and not re.search(r"\b(?:it|one) need", probe.question)
+
+
+def test_an_instruction_is_cut_where_its_case_ends() -> None:
+    there, back = build_probes("If the Orrin lamp blinks, change its battery.")
+    assert there.answer == "change its battery"
+    assert back.answer == "If the Orrin lamp blinks,"
+
+
+def test_what_holds_in_a_case_is_asked_of_with_the_case() -> None:
+    there, _ = build_probes("If it rains, tickets of the Orrin Fair are refunded.")
+    assert "If it rains, tickets of the Orrin Fair are" in there.question
 
 
 def test_what_does_not_parse_has_no_other_words() -> None:

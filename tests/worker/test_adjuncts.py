@@ -48,6 +48,10 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
             [("on", "Mondays", Kind.DATE), ("at", "18:40", Kind.TIME)],
         ),
         ("Ada Quill sold the mill for $3 million.", [("for", "$3 million", Kind.NUMBER)]),
+        ("The API of Tarn listens on port 8443.", [("on", "port 8443", Kind.NUMBER)]),
+        ("The team meets twice a week in Wend.", [("twice", "a week", Kind.FREQUENCY), ("in", "Wend", Kind.PLACE)]),
+        ("The rota changes every Tuesday.", [("every", "Tuesday", Kind.FREQUENCY)]),
+        ("The mill moved to 18 Rue Tarn.", [("to", "18 Rue Tarn", Kind.PLACE)]),
     ],
 )
 def test_adjuncts_tell_when_where_and_by_whom(sentence: str, adjuncts: list[tuple[str, str, Kind]]) -> None:
@@ -96,6 +100,8 @@ def test_questions_about_a_passive_are_those_that_people_ask() -> None:
         ("Bills are paid within ten working days.", "within how many days", "when "),
         ("The code expires after an hour.", "after how long", "how many"),
         ("Ada Quill sold the mill for 90 euros.", "for how much", "whom"),
+        ("The API of Tarn listens on port 8443.", "on which port", "how much"),
+        ("The team meets twice a week in Wend.", "how often", "how long"),
     ],
 )
 def test_times_and_amounts_are_asked_for_by_their_own_words(sentence: str, wanted: str, unwanted: str) -> None:

@@ -39,6 +39,21 @@ def test_an_instruction_is_asked_for_as_people_ask() -> None:
     assert ("What happens when I hold the red button?", "to reset the Wend lamp") in questions
 
 
+def test_a_rule_and_what_is_done_in_a_case_are_asked_for_as_people_ask() -> None:
+    def asked_of(sentence: str) -> set[tuple[str, str]]:
+        rng = random.Random(3)
+        made = (question_exercise([sentence], rng, whole=False) for _ in range(300))
+        return {(exercise.question, exercise.answer) for exercise in made}
+
+    order = asked_of("If the Orrin lamp blinks, change its battery.")
+    assert ("What should I do if the Orrin lamp blinks?", "change its battery") in order
+    assert ("When should I change its battery?", "if the Orrin lamp blinks") in order
+    rule = asked_of("If it rains, tickets of the Orrin Fair are refunded.")
+    assert ("What happens if it rains?", "tickets of the Orrin Fair are refunded") in rule
+    forbidden = asked_of("Do not open the lid before the Orrin oven is cold.")
+    assert ("When should I not open the lid?", "before the Orrin oven is cold") in forbidden
+
+
 def test_a_subject_is_asked_for_by_a_part_of_what_is_said_of_it() -> None:
     questions = [question for question, _ in asked("The Orrin road is closed from May until July by Bo Tarn.")]
     for part in ("closed from May until July by Bo Tarn", "closed until July", "closed from May by Bo Tarn"):

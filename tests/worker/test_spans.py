@@ -28,6 +28,17 @@ def pieces(sentence: str) -> set[str]:
         ("Version 4.2 of Tarn runs on Wend 3.8.", {"Version 4.2 of Tarn", "Wend 3.8"}),
         ("Dr. Ada M. Quill met J. R. Tarn in St. Orrin.", {"Dr. Ada M. Quill", "J. R. Tarn", "St. Orrin"}),
         ("The U.S. Mint is in Wend.", {"The U.S. Mint"}),
+        ("Ada Marie Quill's great love, all in all.", {"Ada Marie Quill"}),
+        ("The office of Orrin moved to 18 Rue Tarn in Wend.", {"18 Rue Tarn", "Wend"}),
+        ("The API of Tarn listens on port 8443.", {"port 8443"}),
+        ("The flag wait_time of /v2/orders is 5.", {"wait_time", "/v2/orders", "5"}),
+        ("Tarn runs in eu-west-2.", {"eu-west-2"}),
+        ("Ada Quill followed Bo Tarn as head of the mill in May.", {"head of the mill", "Bo Tarn"}),
+        ("The error E42 means that the mill is shut.", {"E42", "The error E42"}),
+        ("The group has three: Ada Quill, Bo Tarn and Cy Marsh.", {"Ada Quill", "Bo Tarn", "Cy Marsh", "The group"}),
+        ("The Orrin team meets twice a week in Wend.", {"twice a week", "Wend"}),
+        ("Orrin's head office is in Wend.", {"Orrin", "Orrin's head office"}),
+        ("Call Ada Quill if the lamp is out.", {"Ada Quill", "Call Ada Quill", "if the lamp is out"}),
     ],
 )
 def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[str]) -> None:
@@ -49,6 +60,15 @@ def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[
         ("The smith of the mill was Ada Quill.", "the mill was Ada Quill"),
         ("As of May, the head of the mill is Ada Quill.", "the head of the mill is Ada Quill"),
         ("Support tickets of Orrin are answered in May.", "Support"),
+        ("Refunds over 50 euros need a letter.", "Refunds"),
+        ("It opens at 9 a.m. and it is old as well.", "a.m"),
+        ("If Ada Quill agrees, the mill is sold.", "If Ada Quill"),
+        ("The web API of Tarn listens in Wend.", "API"),
+        ("Requests to /v2/orders are refused.", "2"),
+        ("The Orrin team meets twice a week in Wend.", "a week in Wend"),
+        ("The Orrin bath is not a pool.", "a pool"),
+        ("The Orrin pool isn't heated.", "heated"),
+        ("GET /v3/bills returns at most 200 items.", "most 200"),
     ],
 )
 def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
@@ -70,6 +90,10 @@ def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
         ("It costs 49 euros.", "49 euros", Kind.NUMBER),
         ("Ada won the 2025 Wend Prize.", "2025 Wend Prize", Kind.NAME),
         ("Ada is the smith of Wend.", "the smith of Wend", Kind.PHRASE),
+        ("The mill moved to 18 Rue Tarn.", "18 Rue Tarn", Kind.PLACE),
+        ("The team meets twice a week.", "twice a week", Kind.FREQUENCY),
+        ("The team meets every Tuesday at 10:00.", "every Tuesday at 10:00", Kind.DATE),
+        ("The flag wait_time is 5.", "wait_time", Kind.NAME),
     ],
 )
 def test_a_piece_has_a_kind(sentence: str, piece: str, expected: Kind) -> None:

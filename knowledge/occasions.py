@@ -1,0 +1,48 @@
+"""Sentences that say what for, or when: "To open the gate, ring twice.", "If it rains, tickets are refunded".
+
+They are asked about as a whole, what is to be done or what holds then, and in which case. By rule.
+"""
+
+import re
+from dataclasses import dataclass
+
+from knowledge.clauses import CASE, ORDER, SURELY_A_CASE, clause, is_order, topic
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """`case` as it stands inside a sentence ("to open the gate", "if it rains"), and what is done or holds then."""
+
+    case: str
+    then: str
+    is_order: bool
+
+    @property
+    def aim(self) -> str:
+        """What is to be reached, of "to open the gate" "open the gate"; empty where something else is the case."""
+        return self.case.removeprefix("to ") if self.case.startswith("to ") else ""
+
+    @property
+    def act(self) -> str:
+        """What is told to do, or not to do, without "please", "always" or "do not"."""
+        return re.sub(r"^(?:please|always|never|do not|don['’]t)\s", "", self.then)
+
+    @property
+    def forbids(self) -> bool:
+        """Whether it is told not to do it."""
+        return re.match(r"(?:never|do not|don['’]t)\s", self.then) is not None
+
+
+def occasion(sentence: str) -> Occasion | None:
+    """The sentence as an occasion and what goes with it; None for all others. A topic before it is left out."""
+    body = sentence.strip().rstrip(".!。 ")
+    led = topic(body)
+    body = body[led.end() :] if led else body
+    if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:
+        return Occasion(order["case"], order["then"][0].lower() + order["then"][1:], is_order=True)
+    found = CASE.fullmatch(body)
+    if found is None:
+        return None
+    case, then = found["case"][0].lower() + found["case"][1:], found["then"]
+    ordered = is_order(then)
+    return Occasion(case, then, ordered) if ordered or SURELY_A_CASE.match(case) else None
