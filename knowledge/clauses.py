@@ -41,6 +41,10 @@ _VERBS = frozenset(
     occupies occurs organises organizes performs prefers prepares preserves proposes proves reads recommends reduces
     rejects relies removes represents resides resolves restricts retires reveals rose says secures seeks selects
     separates solves specialises specializes submits succeeds suffers suggests translates understands verifies
+    acquires breaks calculates carries catches celebrates compares computes contributes decides deletes deploys detects
+    eats emits encrypts enforces exposes fetches forwards freezes handles hides hires ignores installs invites obeys
+    parses powers refreshes renders renews restores retrieves saves sends skips sleeps splits swims throws validates
+    welcomes
     """.split()
 )
 VERBS = AUXILIARIES | _VERBS
@@ -175,9 +179,10 @@ SURELY_A_CASE = re.compile(r"(?:if|when|whenever|unless|as soon as)\s", re.IGNOR
 
 _BARE_VERBS = sorted(_ORDERS | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS)
 ORDER_VERB = rf"(?:{'|'.join(f'[{verb[0].upper()}{verb[0]}]{verb[1:]}' for verb in _BARE_VERBS)})"
+_AIMS = sorted({*_BARE_VERBS, *"avoid be ensure fix improve increase save see".split()})
 ORDER = re.compile(
     rf"(?P<then>(?:(?:Please|Always|Never|Do not|Don['’]t) )?{ORDER_VERB} .+?),? "
-    r"(?P<case>(?:only )?(?:(?:if|when|whenever|unless|before|after|as soon as) |to (?!the |an? |\d)(?=[a-z])).+)"
+    rf"(?P<case>(?:only )?(?:(?:if|when|whenever|unless|before|after|as soon as) .+|to (?:{'|'.join(_AIMS)}) .+))"
 )
 """An instruction with its case behind it: "Call Ada Quill if the lamp blinks"."""
 

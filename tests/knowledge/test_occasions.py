@@ -32,11 +32,16 @@ def test_what_for_or_when_and_what_then(sentence: str, case: str, then: str, is_
         "To date, the mill has sold 400 lamps.",
         "Call centres in Wend are open before noon.",
         "Order 66 is valid if it is signed.",
+        "The mill sends bread to use in Wend.",
     ],
 )
 def test_a_time_and_a_plain_statement_are_none(sentence: str) -> None:
     assert occasion(sentence) is None
     assert clause(sentence) is not None
+
+
+def test_whom_something_is_sent_to_is_no_aim() -> None:
+    assert occasion("Send bills of Wend to customers in May.") is None
 
 
 def test_what_holds_in_a_case_keeps_it_and_an_order_has_no_subject() -> None:
