@@ -146,7 +146,8 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
     ),
 }
 _TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER)
-_ANY_FRAME = tuple(frame for frames in _FRAMES.values() for frame in frames)
+_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of is not Kind.FREQUENCY for frame in frames)
+"""Of things that happen again and again alone it is asked how often."""
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
     "What has to do with {}?",
