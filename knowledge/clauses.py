@@ -168,6 +168,8 @@ MOST_WORDS = 16
 _TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
 """What a sentence is about, before it, as `standalone` writes it."""
 
+MOST_COLONS = 8
+
 CASE = re.compile(
     r"(?P<case>(?:If|When|Whenever|Unless|As soon as|Once|Before|After|While|Until|To(?= [a-z])) [^,]+), "
     r"(?P<then>[^,\s].*)"
@@ -382,8 +384,11 @@ def _abbreviated(word: str, following: str) -> bool:
 
 
 def topic(sentence: str) -> re.Match[str] | None:
-    """What stands before a colon and is no statement: not of "The group has three: Ada, Bo and Cy"."""
-    found = _TOPIC.match(sentence)
+    """What stands before a colon and is no statement: not of "The group has three: Ada, Bo and Cy".
+
+    None of a text with more colons than anybody writes in a sentence.
+    """
+    found = _TOPIC.match(sentence) if sentence.count(": ") <= MOST_COLONS else None
     return found if found and clause(found[1]) is None else None
 
 

@@ -158,3 +158,7 @@ def test_a_whole_name_is_one(rest: str) -> None:
     assert any(
         text[slice(*span)].startswith("The Lantern") and "quietly" not in text[slice(*span)] for span in spans(text)
     )
+
+
+def test_a_text_of_colons_alone_has_pieces() -> None:
+    assert spans("Ada: " * 2000)
