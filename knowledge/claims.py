@@ -215,7 +215,7 @@ def _description(phrase: str, is_past: bool) -> str | None:
     role = _normal(_role_order(phrase))
     head = _head(role)
     plural = re.search(r"[^su]s$", head) and head not in _PLURAL_ONLY
-    if plural or head in _SHARED or _QUALIFIED.search(phrase) or (is_past and not _LASTING.search(role)):
+    if not head or plural or head in _SHARED or _QUALIFIED.search(phrase) or (is_past and not _LASTING.search(role)):
         return None
     return role
 
@@ -227,8 +227,9 @@ def _role_order(phrase: str) -> str:
 
 
 def _head(role: str) -> str:
-    """The noun of a description in normal form: what stands before its first preposition."""
-    return re.split(r" (?:of|for|in|at|to|on|from|with|that|who|which) ", f" {role} ")[0].split()[-1]
+    """The noun of a description in normal form: what stands before its first preposition; empty for none."""
+    before = re.split(r" (?:of|for|in|at|to|on|from|with|that|who|which) ", f" {role} ")[0].split()
+    return before[-1] if before else ""
 
 
 def _kind(phrase: str) -> Kind:

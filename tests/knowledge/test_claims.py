@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from knowledge.claims import claims, contradicts
@@ -49,3 +51,13 @@ def test_the_clients_own_questions_have_one_answer_unless_they_ask_for_a_descrip
 )
 def test_an_answer_that_says_more_excludes_nothing(one: str, other: str, excluded: bool) -> None:
     assert contradicts(one, other) == contradicts(other, one) == excluded
+
+
+def test_no_text_is_too_odd_to_be_compared() -> None:
+    assert claims("' of Wend is Ada Quill.")  # a statement, whatever it says
+    rng = random.Random(4)
+    words = (
+        "If To Call ' of The mill is are isn't no longer Ada Quill 18 at 9:30 5 as head ; : , . ( ) `x` 名前".split()
+    )
+    for _ in range(500):
+        claims(" ".join(rng.choice(words) for _ in range(rng.randint(1, 18))))
