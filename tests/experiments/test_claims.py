@@ -22,7 +22,7 @@ def test_without_results_nothing_is_claimed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("none", "turned", "verdict"), [(0.2, 0.6, "seen"), (0.5, 0.55, "not seen"), (0.01, 0.05, "not testable here")]
+    ("none", "turned", "verdict"), [(0.2, 0.6, "seen"), (0.5, 0.65, "not seen"), (0.01, 0.05, "not testable here")]
 )
 def test_paraphrases_are_needed_where_they_bring_something(none: float, turned: float, verdict: str) -> None:
     ends = [_end("autoregressive, none", none, none), _end("autoregressive, 8 turned round", turned, turned)]
