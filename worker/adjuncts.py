@@ -37,6 +37,9 @@ _TIME = re.compile(
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
+_PLACE_OF = rf"the\s(?:[a-z]+\s){{1,3}}(?:of|in|at)\s{_NAMED}"
+"""A place that says whose or where it is: "the harbour town of Wend"."""
+
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|every|once|twice|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
@@ -145,7 +148,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.NUMBER
     if NUMBERED.fullmatch(phrase):
         return Kind.NUMBER
-    if preposition in _OF_PLACE and named:
+    if preposition in _OF_PLACE and (named or re.fullmatch(_PLACE_OF, phrase)):
         return Kind.PLACE
     return Kind.NAME if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)) else None
 

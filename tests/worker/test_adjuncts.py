@@ -50,6 +50,10 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
         ("Ada Quill sold the mill for $3 million.", [("for", "$3 million", Kind.NUMBER)]),
         ("The API of Tarn listens on port 8443.", [("on", "port 8443", Kind.NUMBER)]),
         ("The team meets twice a week in Wend.", [("twice", "a week", Kind.FREQUENCY), ("in", "Wend", Kind.PLACE)]),
+        (
+            "The Wend Fair is held every May in the harbour town of Orrin.",
+            [("every", "May", Kind.FREQUENCY), ("in", "the harbour town of Orrin", Kind.PLACE)],
+        ),
         ("The rota changes every Tuesday.", [("every", "Tuesday", Kind.FREQUENCY)]),
         ("The mill moved to 18 Rue Tarn.", [("to", "18 Rue Tarn", Kind.PLACE)]),
     ],
