@@ -25,7 +25,7 @@ from knowledge.clauses import (
     lower_article,
     topic,
 )
-from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
+from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
@@ -37,17 +37,13 @@ _TIME = re.compile(
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
-_PLACE_OF = rf"the\s(?:[a-z]+\s){{1,3}}(?:of|in|at)\s{_NAMED}"
-"""A place that says whose or where it is: "the harbour town of Wend"."""
-
-_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|every|once|twice|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
+_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from", "between"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
-_HOW_OFTEN = frozenset({"every", "once", "twice"})
 _HOW_LONG = {
     "for": ("how long", "for how long"),
     "within": ("within what time", "how soon"),
@@ -73,11 +69,6 @@ class Adjunct:
         return f"{self.preposition} {self.told}"
 
     @property
-    def answer(self) -> str:
-        """What to say when asked for it: "every May" whole, of "in May" the month."""
-        return str(self) if self.preposition in _HOW_OFTEN else self.told
-
-    @property
     def asked(self) -> tuple[str, ...]:
         """Question words for it; those that end in "…" leave its preposition to the end of the question."""
         if self.kind is Kind.DURATION and (unit := DURATION.fullmatch(self.told)):
@@ -87,8 +78,6 @@ class Adjunct:
             return (f"{self.preposition} which {numbered['noun']}", f"{self.preposition} what {numbered['noun']}")
         if self.kind is Kind.NUMBER:
             return ("for how much", "for how much money")
-        if self.preposition in _HOW_OFTEN:
-            return ("how often", "when") if self.preposition == "every" else ("how often",)
         since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
         if self.kind is Kind.TIME:
             return (f"{since}when", f"{since or 'at '}what time")
@@ -136,8 +125,6 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     named = re.match(_NAMED, phrase) is not None
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
-    if preposition in _HOW_OFTEN:
-        return Kind.FREQUENCY if OFTEN.fullmatch(f"{preposition} {phrase}") else None
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
         return Kind.PLACE
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
@@ -148,7 +135,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.NUMBER
     if NUMBERED.fullmatch(phrase):
         return Kind.NUMBER
-    if preposition in _OF_PLACE and (named or re.fullmatch(_PLACE_OF, phrase)):
+    if preposition in _OF_PLACE and named:
         return Kind.PLACE
     return Kind.NAME if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)) else None
 
@@ -166,9 +153,9 @@ def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | Non
     first, _, others = found.verb.partition(" ")
     if first in AUXILIARIES and rng.random() < 0.75:
         question = " ".join(filter(None, [words, first, subject, others, rest])) + "?"
-        return question[0].upper() + question[1:], asked.answer
+        return question[0].upper() + question[1:], asked.told
     indirect = " ".join(filter(None, [words, subject, found.verb, rest]))
-    return rng.choice(_INDIRECT).format(indirect), asked.answer
+    return rng.choice(_INDIRECT).format(indirect), asked.told
 
 
 def shortened(found: Clause, rng: random.Random) -> str:
