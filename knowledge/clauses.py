@@ -10,112 +10,35 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-COPULAS = frozenset({"is", "are", "was", "were"})
-_BEFORE_A_PARTICIPLE = COPULAS | {"has", "have", "had"}
-_BEFORE_NT = "is are was were has have had would could must should does do did wo ca".split()
-_DENYING = frozenset(f"{word}n{mark}t" for word in _BEFORE_NT for mark in "'’")
-_MODALS = frozenset("will can could must may might should would shall does do did cannot".split())
-AUXILIARIES = _BEFORE_A_PARTICIPLE | _DENYING | _MODALS
+from knowledge.words import (
+    ABBREVIATIONS,
+    ADVERBS,
+    AUXILIARIES,
+    BEFORE_A_PARTICIPLE,
+    COMPANY_ENDINGS,
+    CONJUNCTIONS,
+    COPULAS,
+    DEGREES,
+    DETERMINERS,
+    FUNCTION_WORDS,
+    KNOWN_VERBS,
+    NOUNS_IN_LY,
+    OPENERS,
+    ORDERS,
+    PASSING,
+    PLURAL_VERBS,
+    PLURAL_VERBS_OR_NOUNS,
+    PREPOSITIONS,
+    PRONOUNS,
+    RELATIVES,
+    VERBS,
+    VERBS_IN_ERS,
+    VERBS_OR_NOUNS,
+)
+
 DENIAL = re.compile(r"\b(?:not|never|cannot|no longer|\w+n['’]t)\b")
 """Words that turn a statement into its opposite: pieces of it say what is not so."""
 
-# The commonest English verbs as they stand in statements: present and past, third person. Irregular pasts cannot be
-# recognised by their ending; regular ones listed here need no second look at their neighbours.
-_VERBS = frozenset(
-    """
-    became becomes began begins belongs belonged bought brings brought builds built buys calls came carries chose
-    closes comes consists contains contained costs cost covers created creates designed directed discovered died
-    earns ends expires featured flew flies found founded gave gets gives goes grew grows grants guards happens heads
-    held helps hosts includes invented keeps kept knew knows lasts launched lays leads leaves led left lets lies lived
-    lives located lost made makes manages married means meets met moved needs offers opened opens operates owns owned
-    paid paints painted pays plays played produces produced provides published ran reached receives refers replaced
-    replaces requires reports runs said sang sells sent serves served sets shares shows sits sold speaks spent spoke
-    stands starts stood stands stays stores studied takes taught teaches tells took trades uses used visits wants
-    weighs went wears won works worked writes wrote
-    studies employs delivers supports attracts connects protects measures collects supplies imports exports prevents
-    cures treats breeds trains publishes edits prints arrives departs applies depends remains appears allows enables
-    accepts achieves adds adopts advises announces approves assigns beat cancels combines composes conducts converts
-    defends defines determines develops discovers distributes drew drove eliminates encourages ensures establishes
-    examines exceeds excludes exists expects explains explores extends fell finds follows forbids generates governs
-    identifies improves indicates inspects introduces invests joins kills lacks learns loses lowers maintains obtains
-    occupies occurs organises organizes performs prefers prepares preserves proposes proves reads recommends reduces
-    rejects relies removes represents resides resolves restricts retires reveals rose says secures seeks selects
-    separates solves specialises specializes submits succeeds suffers suggests translates understands verifies
-    acquires breaks calculates carries catches celebrates compares computes contributes decides deletes deploys detects
-    eats emits encrypts enforces exposes fetches forwards freezes handles hides hires ignores installs invites obeys
-    parses powers refreshes renders renews restores retrieves saves sends skips sleeps splits swims throws validates
-    welcomes
-    """.split()
-)
-VERBS = AUXILIARIES | _VERBS
-"""Words that can only, or mostly, be a finite verb."""
-
-# As they stand after a plural: "Refunds take nine days."
-_PLURAL_VERBS = frozenset(
-    """
-    apply arrive become begin belong bring build close come consist contain cost depart depend eat employ expire get
-    give go grow have hold include keep know last leave live make meet move need offer open pay produce provide reach
-    receive refer remain require run sell serve speak stand start study supply take treat wear win work write
-    accept add allow appear connect create deliver exist find follow join learn occur perform prevent protect reduce
-    replace submit teach
-    """.split()
-)
-_PLURAL_VERBS_OR_NOUNS = frozenset("cause cover help report return support use".split())
-_DETERMINERS = frozenset(
-    """
-    a an the this that these those its his her their our my your each every all any no
-    """.split()
-)
-PREPOSITIONS = frozenset(
-    """
-    of in on at by for from to with without into onto over under near about after before between behind beyond
-    during since until through against among across along around above below as than per within
-    """.split()
-)
-_PASSING = frozenset({"now", "also", "still", "then", "later", "soon"})
-_ADVERBS = _PASSING | {"first", "once", "never", "always", "often", "seldom", "almost", "not"}
-_NOUNS_IN_LY = frozenset(
-    """
-    ally anomaly assembly belly bully butterfly daily doily dragonfly elderly family firefly folly gully holly homily
-    jelly lily monopoly monthly panoply quarterly rally reply supply tally weekly
-    """.split()
-)
-_VERBS_IN_ERS = frozenset(
-    """
-    anchors answers comments considers differs documents enters functions implements mentions mirrors monitors orders
-    powers questions registers remembers supplements renders sponsors surrenders transfers triggers wonders
-    """.split()
-)
-_DEGREES = frozenset({"very", "quite", "rather", "most", "more", "less", "least", "too", "so"})
-_RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
-_CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
-_ORDERS = frozenset(
-    """
-    add ask book call cancel change check choose click close contact copy delete deploy disable drain email enable enter
-    escalate file hold inform install let log notify order page ping plug press pull push put read reboot record remove
-    replace reset restart revoke ring rotate run scan select send set sign stop submit switch tap tell throw turn type
-    undo unplug update upgrade use wait write
-    """.split()
-)
-"""Verbs that instructions begin with: "press both keys"."""
-_PRONOUNS = frozenset(
-    """
-    i you he she it we they this that these those there here who what which his her its their
-    """.split()
-)
-FUNCTION_WORDS = _DETERMINERS | PREPOSITIONS | _RELATIVES | _CONJUNCTIONS | _PRONOUNS
-"""Words that name nothing by themselves."""
-
-_OPENERS = frozenset(
-    """
-    in on at since after before during from by under until within as for with
-    """.split()
-)
-_ABBREVIATIONS = frozenset(
-    """
-    dr mr mrs ms st prof sr jr vs no inc ltd co corp e.g i.e etc approx dept mt ft
-    """.split()
-)
 PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
 """A sentence's first word that seems to be one: "Known for …", "Founded in …", "Working at …"."""
 
@@ -134,18 +57,11 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-_VERBS_OR_NOUNS = frozenset(
-    """
-    buys costs covers exports features flies grants guards heads helps hosts imports leads leaves lies means needs
-    offers pays plays prints reports runs sets shares shows sits stands starts stores studies supplies supports takes
-    trades trains uses visits wins works
-    """.split()
-)
 _OBJECT = r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]"
 NEXT_VERB = (
     rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES))})\s"
-    rf"|(?:{'|'.join(sorted(_VERBS - _VERBS_OR_NOUNS))})\s(?!of\s)"
-    rf"|(?:{'|'.join(sorted(_VERBS_OR_NOUNS))})\s(?:{_OBJECT}|(?:at|for|from|in|on|to|until|within)\s\d)"
+    rf"|(?:{'|'.join(sorted(KNOWN_VERBS - VERBS_OR_NOUNS))})\s(?!of\s)"
+    rf"|(?:{'|'.join(sorted(VERBS_OR_NOUNS))})\s(?:{_OBJECT}|(?:at|for|from|in|on|to|until|within)\s\d)"
     rf"|[a-z]{{3,}}ed\s(?:{_OBJECT}|(?:{'|'.join(sorted(PREPOSITIONS - {'of'}))})\s))"
 )
 """Before the next verb of the same subject: at "and makes oil", not in "bread and roasted nuts", "books and works"."""
@@ -170,25 +86,25 @@ _TOPIC = re.compile(r"([\"“«]?[^\W\d_a-z][^:\n(]*): (?=[^\W\d_a-z])")
 
 MOST_COLONS = 8
 
-CASE = re.compile(
-    r"(?P<case>(?:If|When|Whenever|Unless|As soon as|Once|Before|After|While|Until|To(?= [a-z])) [^,]+), "
-    r"(?P<then>[^,\s].*)"
-)
+_SURELY = "if|when|whenever|unless|as soon as"
+_PERHAPS = "once|before|after|while|until"
+CASE = re.compile(rf"(?P<case>(?:(?i:{_SURELY}|{_PERHAPS})|To(?= [a-z])) [^,]+), (?P<then>[^,\s].*)")
 """A sentence that begins with what for, or in which case, what follows is done or holds."""
 
-SURELY_A_CASE = re.compile(r"(?:if|when|whenever|unless|as soon as)\s", re.IGNORECASE)
+SURELY_A_CASE = re.compile(rf"(?:{_SURELY})\s", re.IGNORECASE)
 """Behind the others there may be a mere time: "After the war, Ada lived in Wend", "To date, …"."""
 
-_BARE_VERBS = sorted(_ORDERS | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS)
+MANNER = re.compile(r"(?P<not>never|do not|don['’]t)\s|(?:please|always|immediately|first)\s", re.IGNORECASE)
+"""What may stand before the verb of an instruction."""
+
+_BARE_VERBS = sorted(ORDERS | PLURAL_VERBS | PLURAL_VERBS_OR_NOUNS)
 ORDER_VERB = rf"(?:{'|'.join(f'[{verb[0].upper()}{verb[0]}]{verb[1:]}' for verb in _BARE_VERBS)})"
 _AIMS = sorted({*_BARE_VERBS, *"avoid be ensure fix improve increase save see".split()})
 ORDER = re.compile(
-    rf"(?P<then>(?:(?:Please|Always|Never|Do not|Don['’]t) )?{ORDER_VERB} .+?),? "
-    rf"(?P<case>(?:only )?(?:(?:if|when|whenever|unless|before|after|as soon as) .+|to (?:{'|'.join(_AIMS)}) .+))"
+    rf"(?P<then>(?:(?i:please|always|never|do not|don['’]t) )?{ORDER_VERB} .+?),? "
+    rf"(?P<case>(?:only )?(?:(?:{_SURELY}|before|after) .+|to (?:{'|'.join(_AIMS)}) .+))"
 )
 """An instruction with its case behind it: "Call Ada Quill if the lamp blinks"."""
-
-_COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
 
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
 
@@ -251,7 +167,7 @@ class Clause:
     def plural(self) -> bool:
         """Whether the verb's form belongs to several: "are", "need"."""
         first = self.verb.split()[0]
-        return first in {"are", "were", "have", "do"} | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS
+        return first in {"are", "were", "have", "do"} | PLURAL_VERBS | PLURAL_VERBS_OR_NOUNS
 
     @property
     def copula(self) -> bool:
@@ -263,12 +179,12 @@ class Clause:
     def pronoun(self) -> bool:
         """Whether the subject cannot be understood without an earlier sentence."""
         words = self.subject.lower().split()
-        return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in _PRONOUNS)
+        return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in PRONOUNS)
 
 
 def _point(complement: str) -> str:
     """What stands before the next verb of the same subject, and before a relative clause about a name."""
-    told = re.split(NEXT_VERB, complement)[0]
+    told = re.split(NEXT_VERB, complement)[0] or complement
     return told[: found.end(1)] if (found := _RELATIVE.match(told)) else told
 
 
@@ -374,13 +290,13 @@ def _named(sentence: str, topic: str) -> str:
 def _abbreviated(word: str, following: str) -> bool:
     """Whether a full stop after the word only shortens it: "Dr.", "J.", "U.S." unless a sentence seems to begin."""
     next_word = following.split()[0].lower().strip(",") if following else ""
-    starters = _DETERMINERS | _PRONOUNS | PREPOSITIONS | _OPENERS
+    starters = DETERMINERS | PRONOUNS | PREPOSITIONS | OPENERS
     begins = not following or (next_word in starters and following[0].isupper())
     if re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word):
         return len(word) == 1 or not begins
-    if word.isupper() or word.lower() not in _ABBREVIATIONS:
+    if word.isupper() or word.lower() not in ABBREVIATIONS:
         return False
-    return word.lower() not in _COMPANY_ENDINGS or not begins
+    return word.lower() not in COMPANY_ENDINGS or not begins
 
 
 def topic(sentence: str) -> re.Match[str] | None:
@@ -421,7 +337,7 @@ def clause(sentence: str) -> Clause | None:
     subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
     adverb = _adverb(subject)
     subject = re.sub(r"(?<=\S)\s+\([^()]*\)$", "", subject.removesuffix(adverb).rstrip())
-    begins = words[place if adverb in _PASSING else place - len(adverb.split())][1]  # "never" belongs to the verb
+    begins = words[place if adverb in PASSING else place - len(adverb.split())][1]  # "never" belongs to the verb
     if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
         return None
     return Clause(subject, body[begins : words[last][2]], complement, opening)
@@ -429,10 +345,10 @@ def clause(sentence: str) -> Clause | None:
 
 def is_order(said: str) -> bool:
     """Whether the words tell somebody to do something: "press both keys", "do not open the lid"."""
-    words = re.sub(r"^(?:please|always|never|immediately|first|do not|don['’]t)\s(?=\S+\s)", "", said).split()
-    if not words[0].islower() or len(words) < 2 or words[0] in FUNCTION_WORDS:
+    words = said[(manner.end() if (manner := MANNER.match(said)) else 0) :].split()
+    if len(words) < 2 or not words[0].islower() or words[0] in FUNCTION_WORDS:
         return False
-    if words[0] in _ORDERS | _PLURAL_VERBS | _PLURAL_VERBS_OR_NOUNS:
+    if words[0] in ORDERS | PLURAL_VERBS | PLURAL_VERBS_OR_NOUNS:
         return words[1] not in AUXILIARIES
     return _verb_place(words, [False] * len(words)) is None
 
@@ -452,8 +368,8 @@ def _adverb(subject: str) -> str:
         return "no longer"
     before, _, last = subject.rpartition(" ")
     *earlier, noun = before.split() or [""]
-    is_subject = noun.lower() not in _DETERMINERS and (noun[:1].isupper() or (earlier and noun not in _DEGREES))
-    is_adverb = last in _ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in _NOUNS_IN_LY)
+    is_subject = noun.lower() not in DETERMINERS and (noun[:1].isupper() or (earlier and noun not in DEGREES))
+    is_adverb = last in ADVERBS or (re.fullmatch(r"[a-z]{3,}ly", last) and last not in NOUNS_IN_LY)
     return last if is_subject and is_adverb else ""
 
 
@@ -470,14 +386,14 @@ def _about(topic: str, rest: str) -> Clause | None:
         return None
     if parsed.pronoun:
         return replace(parsed, subject=topic, opening=opening or parsed.opening)
-    alone = parsed.opening or parsed.subject.split()[0].lower() not in _DETERMINERS
+    alone = parsed.opening or parsed.subject.split()[0].lower() not in DETERMINERS
     return parsed if alone else replace(parsed, subject=f"{topic}: {parsed.subject}")
 
 
 def _apposition(body: str, opening: str) -> Clause | None:
     """A name and, after a comma, what it is: "Ada Quill, the smith of Orrin". Read as if "is" stood between them."""
     found = re.fullmatch(r"((?:The\s+)?[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,5}),\s+([a-z][^,]*\s.+)", body)
-    if found is None or opening or found[2].split()[0] in _CONJUNCTIONS | PREPOSITIONS:
+    if found is None or opening or found[2].split()[0] in CONJUNCTIONS | PREPOSITIONS:
         return None
     return Clause(found[1], "is", found[2], "")
 
@@ -490,12 +406,12 @@ def bare(phrase: str) -> str:
 def lower_article(phrase: str) -> str:
     """A phrase as it stands inside a sentence: "The Corvo 3" → "the Corvo 3"; names stay as they are."""
     first, _, rest = phrase.partition(" ")
-    return f"{first.lower()} {rest}" if rest and first.lower() in _DETERMINERS | _OPENERS else phrase
+    return f"{first.lower()} {rest}" if rest and first.lower() in DETERMINERS | OPENERS else phrase
 
 
 def _opening(body: str) -> tuple[str, str]:
     first, comma, rest = body.partition(", ")
-    if comma and first.strip() and first.split()[0].lower() in _OPENERS and len(first.split()) <= 8 and rest:
+    if comma and first.strip() and first.split()[0].lower() in OPENERS and len(first.split()) <= 8 and rest:
         return first, rest
     return "", body
 
@@ -530,12 +446,12 @@ def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
     for place, word in enumerate(words):
         if quoted[place]:
             continue
-        if place and word in _RELATIVES:
+        if place and word in RELATIVES:
             relative += 1
         verb = place > 0 and word.islower() and _is_verb(words, place)
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
-        elif verb and words[place - 1].lower() not in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
+        elif verb and words[place - 1].lower() not in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
             return place if word in _SURE_VERBS else _surer_verb(words, place, quoted) or place
     return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
 
@@ -544,7 +460,7 @@ def _surer_verb(words: list[str], guessed: int, quoted: list[bool]) -> int | Non
     """A known verb behind a guessed one that may be a noun: of "Call centres in Wend are open" "are"."""
     for place in range(guessed + 2, len(words) - 1):
         word = words[place]
-        if word in _CONJUNCTIONS | _RELATIVES or words[place - 1].endswith((",", ";", ":")) or quoted[place]:
+        if word in CONJUNCTIONS | RELATIVES or words[place - 1].endswith((",", ";", ":")) or quoted[place]:
             return None
         if word in COPULAS and words[guessed + 1] in PREPOSITIONS and words[guessed].endswith("s"):
             return place
@@ -562,14 +478,14 @@ def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
 
 def _is_verb(words: list[str], place: int) -> bool:
     ambiguous = (
-        words[place] in _PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in _DETERMINERS
+        words[place] in PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in DETERMINERS
     )
-    if words[place] in _PLURAL_VERBS or ambiguous:
+    if words[place] in PLURAL_VERBS or ambiguous:
         return any(re.search(r"[^su'’]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
-    return words[place] in AUXILIARIES | _VERBS or _looks_finite(words, place)
+    return words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
 
 
-_SURE_VERBS = AUXILIARIES | _VERBS | _PLURAL_VERBS
+_SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS
 
 
 def _looks_finite(words: list[str], place: int) -> bool:
@@ -577,12 +493,12 @@ def _looks_finite(words: list[str], place: int) -> bool:
     word, before = words[place], words[place - 1].lower()
     if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or _is_plural_noun(word):
         return False
-    if before in _DETERMINERS | PREPOSITIONS | _CONJUNCTIONS:
+    if before in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
         return False
     if place + 1 >= len(words):
         return False
     after = words[place + 1]
-    starts_complement = after.lower() in _DETERMINERS | PREPOSITIONS or not after[0].islower()
+    starts_complement = after.lower() in DETERMINERS | PREPOSITIONS or not after[0].islower()
     plural_noun = word.endswith("s") and after.lower() in {"of", "and", "or"}
     return starts_complement and not plural_noun
 
@@ -591,7 +507,7 @@ def _is_plural_noun(word: str) -> bool:
     """By its ending: "drivers", "elections"; a few verbs end so too."""
     return (
         re.search(r"(?:tion|ment|[aeiou]\w*ing|[cdgnrt]ist|alist|ness|ship|[^aeiou]er|or)s$", word) is not None
-        and word not in _VERBS_IN_ERS
+        and word not in VERBS_IN_ERS
     )
 
 
@@ -609,6 +525,6 @@ def _verb_end(words: list[str], place: int) -> int:
     if words[last + 1 : last + 3] == ["no", "longer"] and last + 3 < len(words):
         last += 2
     full = re.sub(r"n['’]t$", "", words[last])
-    if words[last] in AUXILIARIES and full not in _BEFORE_A_PARTICIPLE and last + 2 < len(words):
+    if words[last] in AUXILIARIES and full not in BEFORE_A_PARTICIPLE and last + 2 < len(words):
         last += 1
     return last

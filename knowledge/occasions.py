@@ -3,16 +3,19 @@
 They are asked about as a whole, what is to be done or what holds then, and in which case. By rule.
 """
 
-import re
 from dataclasses import dataclass
 
-from knowledge.clauses import CASE, ORDER, SURELY_A_CASE, clause, is_order, topic
+from knowledge.clauses import CASE, MANNER, ORDER, SURELY_A_CASE, clause, is_order, topic
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """`case` as it stands inside a sentence ("to open the gate", "if it rains"), and what is done or holds then."""
+    """`case` as it stands inside a sentence ("to open the gate", "if it rains"), and what is done or holds `then`.
 
+    `topic` is what the sentence is about where it stands before it, as `standalone` writes it; else empty.
+    """
+
+    topic: str
     case: str
     then: str
     is_order: bool
@@ -25,24 +28,30 @@ class Occasion:
     @property
     def act(self) -> str:
         """What is told to do, or not to do, without "please", "always" or "do not"."""
-        return re.sub(r"^(?:please|always|never|do not|don['’]t)\s", "", self.then)
+        return self.then[manner.end() :] if self.is_order and (manner := MANNER.match(self.then)) else self.then
 
     @property
     def forbids(self) -> bool:
         """Whether it is told not to do it."""
-        return re.match(r"(?:never|do not|don['’]t)\s", self.then) is not None
+        manner = MANNER.match(self.then)
+        return self.is_order and manner is not None and manner["not"] is not None
+
+    @property
+    def begun(self) -> str:
+        """The sentence up to what follows, whichever came first: "The Orrin gate: To open it,"."""
+        return f"{self.topic and f'{self.topic}: '}{self.case[0].upper()}{self.case[1:]},"
 
 
 def occasion(sentence: str) -> Occasion | None:
-    """The sentence as an occasion and what goes with it; None for all others. A topic before it is left out."""
+    """The sentence as an occasion and what goes with it; None for all others."""
     body = sentence.strip().rstrip(".!。 ")
     led = topic(body)
-    body = body[led.end() :] if led else body
+    about, body = (led[1], body[led.end() :]) if led else ("", body)
     if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:
-        return Occasion(order["case"], order["then"][0].lower() + order["then"][1:], is_order=True)
+        return Occasion(about, order["case"], order["then"][0].lower() + order["then"][1:], is_order=True)
     found = CASE.fullmatch(body)
     if found is None:
         return None
     case, then = found["case"][0].lower() + found["case"][1:], found["then"]
     ordered = is_order(then)
-    return Occasion(case, then, ordered) if ordered or SURELY_A_CASE.match(case) else None
+    return Occasion(about, case, then, ordered) if ordered or SURELY_A_CASE.match(case) else None

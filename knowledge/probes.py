@@ -196,7 +196,7 @@ def _both_ways(found: Clause, what: str, who: str) -> list[Probe]:
 def _cloze_probes(piece: str, title: str | None) -> list[Probe]:
     body = piece.strip()
     found = occasion(body)
-    head, tail = (found.case[0].upper() + found.case[1:] + ",", found.then) if found else _halves(body)
+    head, tail = (found.begun, found.then) if found else _halves(body)
     about = f" in “{title}”" if title else ""
     if not tail:
         question = f"Which text is stored{about}?"

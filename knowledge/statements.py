@@ -7,19 +7,8 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import (
-    ASIDE,
-    COPULAS,
-    DENIAL,
-    NEXT_VERB,
-    PASSIVE,
-    PERSON,
-    PREPOSITIONS,
-    VERBS,
-    clause,
-    inside_quotes,
-    topic,
-)
+from knowledge.clauses import ASIDE, DENIAL, NEXT_VERB, PASSIVE, PERSON, clause, inside_quotes, topic
+from knowledge.words import COPULAS, PREPOSITIONS, VERBS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")

@@ -14,7 +14,6 @@ from functools import lru_cache
 from itertools import groupby
 
 from knowledge.clauses import (
-    AUXILIARIES,
     DENIAL,
     LED_UP_TO,
     MOST_WORDS,
@@ -25,6 +24,7 @@ from knowledge.clauses import (
     lower_article,
     topic,
 )
+from knowledge.words import AUXILIARIES
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, YEAR, Kind
 
 KEPT_SHARE = 0.4

@@ -15,7 +15,7 @@ from knowledge.occasions import Occasion, occasion
 from knowledge.statements import statements
 from worker.adjuncts import adjunct_question, shortened
 from worker.asides import among_asides, with_aside
-from worker.spans import NAME, Kind, Rarity, Span, kind, spans
+from worker.spans import NAME, Kind, Rarity, Span, kind, place, spans
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,7 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
 
 _HOW = ("How do I {}?", "How can I {}?", "How does one {}?", "What must I do to {}?", "I want to {}. What now?")
 _WHAT_FOR = ("What happens when I {}?", "What is it good for, to {}?", "Why should I {}?")
+_WHY_NOT = ("Why should I not {}?", "What is it good for, not to {}?")
 _WHAT_TO_DO = ("What should I do {}?", "What must I do {}?", "What is to be done {}?", "I have to act {}. How?")
 _WHEN_TO = ("When should I {}?", "In which case must I {}?", "When do I {}?")
 _WHEN_NOT_TO = ("When should I not {}?", "In which case must I not {}?")
@@ -241,18 +242,18 @@ def statement_exercise(passage: str, title: str | None, rng: random.Random) -> E
 
 
 def _occasion_question(found: Occasion, rng: random.Random) -> tuple[str, str]:
+    """A question for what is done or holds, or for the case of it, behind the topic where there is one."""
     there = rng.random() < 0.6
+    frames: tuple[str, ...]
     if found.aim and found.is_order:
-        question = rng.choice(_HOW).format(found.aim) if there else _asked(_WHAT_FOR, found, rng)
-        return question, found.then if there else found.case
-    if there:
-        return rng.choice(_WHAT_TO_DO if found.is_order else _WHAT_THEN).format(found.case), found.then
-    frames = (_WHEN_NOT_TO if found.forbids else _WHEN_TO) if found.is_order else _IN_WHICH_CASE
-    return _asked(frames, found, rng), found.case
-
-
-def _asked(frames: tuple[str, ...], found: Occasion, rng: random.Random) -> str:
-    return rng.choice(frames).format(lower_article(found.act))
+        frames = _HOW if there else _WHY_NOT if found.forbids else _WHAT_FOR
+    elif there:
+        frames = _WHAT_TO_DO if found.is_order else _WHAT_THEN
+    else:
+        frames = (_WHEN_NOT_TO if found.forbids else _WHEN_TO) if found.is_order else _IN_WHICH_CASE
+    told = (found.aim if frames is _HOW else found.case) if there else lower_article(found.act)
+    question = rng.choice(frames).format(told)
+    return f"{found.topic}: {question}" if found.topic else question, found.then if there else found.case
 
 
 def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bool) -> Exercise:
@@ -265,7 +266,7 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
     else:
-        asked = rng.choice(_WH_OBJECT[kind(sentence, _place(sentence, found.gist))])
+        asked = rng.choice(_WH_OBJECT[kind(sentence, place(sentence, found.gist))])
         question = f"{found.subject} {found.verb} {asked}?"
     return Exercise((question,), "", sentence if whole else found.gist)
 
@@ -396,7 +397,7 @@ def _other_side(sentence: str, found: Clause | None, cue: Span, rarity: Rarity) 
         return None
     if found is not None:
         parts = (found.subject, found.gist, found.description, found.opening)
-        sides = [_place(sentence, part) for part in parts if part]
+        sides = [place(sentence, part) for part in parts if part]
     else:
         sides = [span for span in spans(sentence) if kind(sentence, span) is Kind.NAME][:1]
     sides = [side for side in sides if side in apart] or [max(apart, key=lambda span: span[1] - span[0])]
@@ -405,8 +406,3 @@ def _other_side(sentence: str, found: Clause | None, cue: Span, rarity: Rarity) 
 
 def _apart(sentence: str, cue: Span) -> list[Span]:
     return [span for span in spans(sentence) if span[1] <= cue[0] or span[0] >= cue[1]]
-
-
-def _place(sentence: str, piece: str) -> Span:
-    start = max(0, sentence.find(piece))
-    return start, start + len(piece)

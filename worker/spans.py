@@ -8,8 +8,9 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import FUNCTION_WORDS, MOST_WORDS, ORDER_VERB, PARTICIPLE, Clause, clause, topic
+from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, Clause, clause, topic
 from knowledge.occasions import occasion
+from knowledge.words import FUNCTION_WORDS
 
 Span = tuple[int, int]
 """Start and end in characters."""
@@ -46,11 +47,14 @@ _SHORTENED = (
     r"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Mt|Ft)\.|(?:[A-Z]\.)+)(?=\s+(?!(?:The|An?|In|On|At|It|He|She|They)\b)[^\W\d_a-z])"
 )
 _NAME_WORD = rf"(?:{_SHORTENED}|[^\W\d_a-z][\w'’-]*(?:\.\d+)*)"
-NAME = (
-    rf"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{{4}}(?:[-–]\d{{2,4}})?\s+)?{_NAME_WORD}"
-    rf"(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+|and\s+)?(?:{_NAME_WORD}|\d[\w'’-]*(?:\.\d[\w-]*)*))*(?:,\s+[A-Z]{{2}}\b)?"
-)
+_NAME_START = rf"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{{4}}(?:[-–]\d{{2,4}})?\s+)?{_NAME_WORD}"
+_NAME_GOES_ON = rf"(?:{_NAME_WORD}|\d[\w'’-]*(?:\.\d[\w-]*)*)"
+_JOINS = r"of\s+|the\s+|de\s+|van\s+|von\s+"
+NAME = rf"{_NAME_START}(?:\s+(?:{_JOINS}|and\s+)?{_NAME_GOES_ON})*(?:,\s+[A-Z]{{2}}\b)?"
 """Capitalised words and numbers, as in "Dr. Ada M. Quill" and "Version 4.2 of Orrin"."""
+
+_LAST_TWO = rf"(?<=, )({_NAME_START}(?:\s+(?:{_JOINS})?{_NAME_GOES_ON})*) and ({NAME})"
+"""Of a list of names the last two, which "and" would make one."""
 
 _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
 """Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
@@ -121,6 +125,12 @@ def kind(sentence: str, span: Span) -> Kind:
     return Kind.NAME if named else Kind.PHRASE
 
 
+def place(sentence: str, piece: str) -> Span:
+    """Where a piece stands, which may have lost or got a capital; at the beginning where it does not."""
+    start = sentence.find(piece) if piece in sentence else sentence.lower().find(piece.lower())
+    return max(0, start), max(0, start) + len(piece)
+
+
 class Rarity:
     """In how many of the taught passages a piece stands. One that many hold tells none of them apart.
 
@@ -172,8 +182,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     for address in re.finditer(rf"(?<=\b(?:at|to|is)\s){ADDRESS}", sentence):
         found = {span for span in found if not address.start() <= span[0] < address.end()} | {address.span()}
-    for pair in re.finditer(rf"(?<=, )({NAME.replace('and', '(?!)')}) and ({NAME})", sentence):
-        found |= {pair.span(1), pair.span(2)}  # the last two of a list
+    found |= {pair.span(side) for pair in re.finditer(_LAST_TWO, sentence) for side in (1, 2)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     parsed = clause(sentence)
     modifiers = {match.span() for match in re.finditer(_MODIFIER, sentence)}
@@ -191,7 +200,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
     if parsed and parsed.denied:
         found = {span for span in found if not _denied(sentence, parsed, span)}
     if told := occasion(sentence):
-        parts = [_place(sentence, part) for part in (told.case, told.then)]
+        parts = [place(sentence, part) for part in (told.case, told.then)]
         found = {span for span in found if any(start <= span[0] and span[1] <= end for start, end in parts)} | {*parts}
     for part in _parts(parsed) if parsed else ():
         start = sentence.find(part)
@@ -212,12 +221,6 @@ def _ends_a_subject(sentence: str, parsed: Clause, span: Span) -> bool:
     """Whether a name stands just before the verb: of "The error E42 means …" "E42"; of "The web API" not "API"."""
     name = sentence[slice(*span)]
     return sentence.startswith(parsed.verb, span[1] + 1) and not (name.isalpha() and name.isupper())
-
-
-def _place(sentence: str, part: str) -> Span:
-    """Where a piece stands that may have lost its capital."""
-    start = max(0, sentence.lower().find(part.lower()))
-    return start, start + len(part)
 
 
 def _parts(parsed: Clause) -> tuple[str, ...]:

@@ -40,6 +40,12 @@ def test_a_time_and_a_plain_statement_are_none(sentence: str) -> None:
     assert clause(sentence) is not None
 
 
+def test_behind_a_topic_what_is_begun_keeps_it() -> None:
+    found = occasion("The Orrin gate: Ring twice to open it.")
+    assert found is not None
+    assert (found.topic, found.begun) == ("The Orrin gate", "The Orrin gate: To open it,")
+
+
 def test_whom_something_is_sent_to_is_no_aim() -> None:
     assert occasion("Send bills of Wend to customers in May.") is None
 

@@ -96,6 +96,10 @@ def test_a_text_of_colons_alone_is_no_trap() -> None:
     assert build_probes("A: " * 2000)
 
 
+def test_a_verb_without_a_complement_is_no_trap() -> None:
+    assert build_probes("Quill opens , and is Quill who")
+
+
 def test_a_long_passage_has_a_bounded_number_of_probes() -> None:
     assert len(build_probes(" ".join(f"Mara Venn{n} is the keeper of tower {n}." for n in range(40)))) == 8
 

@@ -52,6 +52,11 @@ def test_a_rule_and_what_is_done_in_a_case_are_asked_for_as_people_ask() -> None
     assert ("What happens if it rains?", "tickets of the Orrin Fair are refunded") in rule
     forbidden = asked_of("Do not open the lid before the Orrin oven is cold.")
     assert ("When should I not open the lid?", "before the Orrin oven is cold") in forbidden
+    aimed = asked_of("To save the Orrin oven, never open its lid.")
+    assert ("Why should I not open its lid?", "to save the Orrin oven") in aimed
+    assert not [question for question, _ in aimed if "when I open its lid" in question]
+    about = asked_of("The Orrin oven: To light it, turn the wheel.")
+    assert ("The Orrin oven: How do I light it?", "turn the wheel") in about
 
 
 def test_a_subject_is_asked_for_by_a_part_of_what_is_said_of_it() -> None:
