@@ -57,7 +57,7 @@ def judged(results: Mapping[str, Lines]) -> list[Judged]:
         _more("Masked fine-tuning closes the gap backward", back, "masked", "autoregressive"),
         _more("The same of our recipe", back, "ours", "autoregressive"),
     ]
-    arms = _ends(results.get("knowledge_injection", ()), "arm")
+    arms = [end for end in _ends(results.get("knowledge_injection", ()), "arm") if not end.get("changes")]
     sets = {end["set"] for end in arms if end["setting"] == "diffusion"}
     both = {arm: recall([end for end in arms if end["set"] in sets], arm) for arm in ("diffusion", "autoregressive")}
     found.append(_more("Masked diffusion needs no paraphrases", both, "diffusion", "autoregressive"))

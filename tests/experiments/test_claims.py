@@ -47,6 +47,13 @@ def test_diffusion_is_compared_on_the_sets_that_it_was_run_on() -> None:
     assert _verdict("Masked diffusion", knowledge_injection=ends) == "seen"
 
 
+def test_an_arm_that_was_changed_does_not_count_for_the_arm() -> None:
+    ends = [_end("", 0.6, 0.6, arm="diffusion", changes=[]), _end("", 0.1, 0.2, arm="autoregressive", changes=[])]
+    changed = _end("", 0.0, 0.0, arm="diffusion", changes=["untaught"])
+    assert _verdict("Masked diffusion", knowledge_injection=[*ends, changed]) == "seen"
+    assert _verdict("Masked diffusion", knowledge_injection=[changed, ends[1]]) == "not testable here"
+
+
 @pytest.mark.parametrize(("masked", "verdict"), [(0.7, "seen"), (0.52, "not seen")])
 def test_right_answers_must_differ_by_more_than_chance(masked: float, verdict: str) -> None:
     ends = [
