@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from knowledge.verbs import never_a_verb, verb_form
 from knowledge.words import (
     ABBREVIATIONS,
     ADVERBS,
@@ -32,7 +33,6 @@ from knowledge.words import (
     PRONOUNS,
     RELATIVES,
     VERBS,
-    VERBS_IN_ERS,
     VERBS_OR_NOUNS,
 )
 
@@ -57,17 +57,14 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-_OBJECT = r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]"
-NEXT_VERB = (
-    rf",?\s(?:and|but)\s(?=(?:{'|'.join(sorted(AUXILIARIES))})\s"
-    rf"|(?:{'|'.join(sorted(KNOWN_VERBS - VERBS_OR_NOUNS))})\s(?!of\s)"
-    rf"|(?:{'|'.join(sorted(VERBS_OR_NOUNS))})\s(?:{_OBJECT}|(?:at|for|from|in|on|to|until|within)\s\d)"
-    rf"|[a-z]{{3,}}ed\s(?:{_OBJECT}|(?:{'|'.join(sorted(PREPOSITIONS - {'of'}))})\s))"
-)
-"""Before the next verb of the same subject: at "and makes oil", not in "bread and roasted nuts", "books and works"."""
+_NEXT = re.compile(r",?\s(?:and|but)\s(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)")
+_OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
+_REASON = "because of|because|due to|owing to|thanks to"
+_ASIDE_CLAUSE = "while|whilst|whereas|although|though|so that|in order to"
+MORE = re.compile(rf",?\s(?:{_REASON}|{_ASIDE_CLAUSE})\s")
+"""Behind what is said, why it is so, and what else is."""
 
-NEXT_CLAUSE = rf"\s(?:which|who|while|whilst|because)\s|{NEXT_VERB}"
-"""Where a complement ends and more is told, but for commas: at "and built", not in "far and wide"."""
+_MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
 _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
@@ -150,7 +147,7 @@ class Clause:
         told = _point(told)
         if len(told.split()) <= MOST_WORDS:
             return told
-        first = re.split(rf",\s|{NEXT_CLAUSE}", told)[0]
+        first = before_more(told, _MORE_OF_ANY)
         return first if " " in first else told
 
     @property
@@ -182,9 +179,48 @@ class Clause:
         return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in PRONOUNS)
 
 
+def next_verbs(told: str) -> list[re.Match[str]]:
+    """Where the next verbs of the same subject begin: at "and makes oil", not in "bread and roasted nuts"."""
+    return [join for join in _NEXT.finditer(told) if _goes_on(join)]
+
+
+def _goes_on(join: re.Match[str]) -> bool:
+    """Whether a word behind "and" is a verb, by itself or by what stands around it: "in Wend and feeds on algae".
+
+    A word that may be a noun is one where an object follows, or a phrase behind which or before which no list can be.
+    """
+    verb, after = join["verb"], join["after"]
+    if verb in AUXILIARIES:
+        return True
+    has_object = _OBJECT.match(after) is not None
+    has_adverbial = after in PREPOSITIONS - {"of"}
+    surely = _behind_a_name(join.string[: join.start()]) or (join["then"] or "").isdigit()
+    if re.fullmatch("[a-z]{3,}ed", verb):
+        return after != "of" if verb in KNOWN_VERBS else has_object or has_adverbial
+    if verb in VERBS_OR_NOUNS:
+        return has_object or (has_adverbial and surely)
+    if verb in KNOWN_VERBS:
+        return after != "of"
+    form = verb_form(verb)
+    if form is None or not (form.past or form.third):
+        return False
+    return has_object or (has_adverbial and (not form.otherwise or surely))
+
+
+def _behind_a_name(before: str) -> bool:
+    """Whether a name or a number ends there: with those no plural noun is joined."""
+    return re.search(r"(?:^|\s)[\"“(]?[^\W_a-z]\S*$", before) is not None
+
+
+def before_more(told: str, cut: re.Pattern[str]) -> str:
+    """What stands before the next verb of the same subject and before what the pattern finds."""
+    ends = [found.start() for found in (cut.search(told), *next_verbs(told)[:1]) if found]
+    return told[: min(ends, default=len(told))]
+
+
 def _point(complement: str) -> str:
-    """What stands before the next verb of the same subject, and before a relative clause about a name."""
-    told = re.split(NEXT_VERB, complement)[0] or complement
+    """What stands before the next verb of the same subject, before a reason, and before a relative clause about a name."""
+    told = before_more(complement, MORE) or complement
     return told[: found.end(1)] if (found := _RELATIVE.match(told)) else told
 
 
@@ -472,8 +508,10 @@ def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
     before, word, after = words[place - 1 : place + 2]
     if any(quoted[place - 1 : place + 1]) or after.lower() in {"of", "and", "or"} or before.lower() in FUNCTION_WORDS:
         return False
-    verb = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
-    return verb and re.match(r"[^\W_a-z]", before) is not None
+    ends_so = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
+    form = verb_form(word)
+    surely = form is not None and (form.past or form.third) and not form.otherwise
+    return (ends_so or surely) and re.match(r"[^\W_a-z]", before) is not None
 
 
 def _is_verb(words: list[str], place: int) -> bool:
@@ -504,11 +542,9 @@ def _looks_finite(words: list[str], place: int) -> bool:
 
 
 def _is_plural_noun(word: str) -> bool:
-    """By its ending: "drivers", "elections"; a few verbs end so too."""
-    return (
-        re.search(r"(?:tion|ment|[aeiou]\w*ing|[cdgnrt]ist|alist|ness|ship|[^aeiou]er|or)s$", word) is not None
-        and word not in VERBS_IN_ERS
-    )
+    """By the dictionary, or else by its ending: "drivers", "elections"."""
+    ends_so = re.search(r"(?:tion|ment|[aeiou]\w*ing|[cdgnrt]ist|alist|ness|ship|[^aeiou]er|or)s$", word) is not None
+    return never_a_verb(word) or (ends_so and verb_form(word) is None)
 
 
 def _verb_end(words: list[str], place: int) -> int:

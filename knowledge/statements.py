@@ -7,7 +7,7 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import ASIDE, DENIAL, NEXT_VERB, PASSIVE, PERSON, clause, inside_quotes, topic
+from knowledge.clauses import ASIDE, DENIAL, PASSIVE, PERSON, clause, inside_quotes, next_verbs, topic
 from knowledge.words import COPULAS, PREPOSITIONS, VERBS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
@@ -37,7 +37,7 @@ def statements(sentence: str) -> tuple[str, ...]:
     aside = None if found.opening else ASIDE.match(body, behind)
     told, asides = found.complement, [_of_aside(body[:behind], aside, found.verb)] if aside else []
     main = body[: aside.end(1)] + " " + body[aside.end() :] if aside else body
-    joins = [join for join in re.finditer(NEXT_VERB, told) if not any(inside_quotes(told, [join.start()]))]
+    joins = [join for join in next_verbs(told) if not any(inside_quotes(told, [join.start()]))]
     if not joins or _DEPENDENT.search(told) or DENIAL.search(f"{found.verb} {told}"):
         return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
     ends = [*(join.start() for join in joins[1:]), len(told)]

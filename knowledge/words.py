@@ -68,12 +68,6 @@ NOUNS_IN_LY = frozenset(
     jelly lily monopoly monthly panoply quarterly rally reply supply tally weekly
     """.split()
 )
-VERBS_IN_ERS = frozenset(
-    """
-    anchors answers comments considers differs documents enters functions implements mentions mirrors monitors orders
-    powers questions registers remembers supplements renders sponsors surrenders transfers triggers wonders
-    """.split()
-)
 DEGREES = frozenset({"very", "quite", "rather", "most", "more", "less", "least", "too", "so"})
 RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})

@@ -17,9 +17,10 @@ from knowledge.clauses import (
     DENIAL,
     LED_UP_TO,
     MOST_WORDS,
-    NEXT_CLAUSE,
     PASSIVE,
+    MORE,
     Clause,
+    before_more,
     inside_quotes,
     lower_article,
     topic,
@@ -39,7 +40,7 @@ _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
-_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|{NEXT_CLAUSE}")
+_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from", "between"})
@@ -98,7 +99,7 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     states = found.copula and not _PREPOSITION.match(found.complement)
     if states or DENIAL.search(f"{found.verb} {found.complement}") or LED_UP_TO.match(found.complement):
         return found.complement, ()
-    complement = _END.split(found.complement)[0]
+    complement = before_more(found.complement, _END)
     names = [name.end() for name in _IN_A_NAME.finditer(complement)]
     cuts = [cut for cut in _PREPOSITION.finditer(complement) if cut.start() not in names]
     cuts = [cut for cut in cuts if not inside_quotes(complement, [cut.start()])[0]]

@@ -1,0 +1,47 @@
+"""Forms of English verbs, from the dictionary of `lemminflect`: which word can be a finite verb, and of which one.
+
+The dictionary holds no frequencies: that "feeds" may be a noun is all that it says. Where a form belongs to two verbs,
+the past is meant ("found" is of "find"): statements tell what was, and seldom order to found.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lemminflect import getAllInflections, getAllLemmas
+
+
+@dataclass(frozen=True)
+class VerbForm:
+    """A finite form: its bare form, whether it is of the past, and whether the word may be something else too.
+
+    `third` is whether it belongs to one alone: "feeds".
+    """
+
+    bare: str
+    past: bool
+    third: bool
+    otherwise: bool
+
+    @property
+    def auxiliary(self) -> str:
+        """What a question about it begins with: "did", "does", "do"."""
+        return "did" if self.past else "does" if self.third else "do"
+
+
+@lru_cache(maxsize=20_000)
+def verb_form(word: str) -> VerbForm | None:
+    """The word as a finite verb in the past or of a third person; None for all others, and for unknown words."""
+    readings = getAllLemmas(word) if word.islower() else {}
+    otherwise = any(of != "VERB" for of in readings)
+    for tag in ("VBD", "VBZ", "VBP"):
+        for lemma in readings.get("VERB", ()):
+            if word in getAllInflections(lemma, "VERB").get(tag, ()):
+                return VerbForm(lemma, tag == "VBD", tag == "VBZ", otherwise)
+    return None
+
+
+@lru_cache(maxsize=20_000)
+def never_a_verb(word: str) -> bool:
+    """Whether the dictionary knows the word and no verb of that form: "drivers"."""
+    readings = getAllLemmas(word)
+    return bool(readings) and "VERB" not in readings
