@@ -59,12 +59,17 @@ LED_UP_TO = re.compile(
 
 _NEXT = re.compile(r",?\s(?:and|but)\s(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)")
 _OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
-_REASON = "because of|because|due to|owing to|thanks to"
-_ASIDE_CLAUSE = "while|whilst|whereas|although|though|so that|in order to"
-MORE = re.compile(rf",?\s(?:{_REASON}|{_ASIDE_CLAUSE})\s")
+REASON = "because of|because|due to|owing to|thanks to|so that|in order to"
+_ASIDE_CLAUSE = "while|whilst|whereas|although|though"
+MORE = re.compile(rf",?\s(?:{REASON}|{_ASIDE_CLAUSE})\s")
 """Behind what is said, why it is so, and what else is."""
 
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
+
+_JOINTS = re.compile(
+    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their)\s[a-z]+)\s)"
+)
+"""Where a statement may end and another begin inside a sentence."""
 
 _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
@@ -102,6 +107,9 @@ ORDER = re.compile(
     rf"(?P<case>(?:only )?(?:(?:{_SURELY}|before|after) .+|to (?:{'|'.join(_AIMS)}) .+))"
 )
 """An instruction with its case behind it: "Call Ada Quill if the lamp blinks"."""
+
+_OF_A_NAME = re.compile(r"\sof\s(?:the\s(?:\S+\s){0,3})?[^\W\d_a-z]")
+"""Behind "the capital of Wend" an "its" may mean either."""
 
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
 
@@ -236,7 +244,7 @@ def _core(phrase: str, participle: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Cuts running text at sentence ends, line breaks and semicolons between statements.
+    """Cuts running text at sentence ends, at line breaks, and between statements at semicolons and before "and it".
 
     Initials and common abbreviations do not end a sentence.
     """
@@ -251,13 +259,13 @@ def sentences(text: str) -> list[str]:
             found.append(line[start : end.end()].strip())
             start = end.end()
         found.append(line[start:].strip())
-    parts = [part for sentence in found for part in _at_semicolons(sentence)]
+    parts = [part for sentence in found for part in _joined(sentence)]
     return [part for part in parts if any(character.isalnum() for character in part)]
 
 
-def _at_semicolons(sentence: str) -> list[str]:
+def _joined(sentence: str) -> list[str]:
     """The parts of a sentence, where each is a statement; a list of names stays whole."""
-    *before, last = re.split(r";\s+", sentence)
+    *before, last = (part[:1].upper() + part[1:] for part in _JOINTS.split(sentence))
     return [*(f"{part}." for part in before), last] if before and all(map(clause, [*before, last])) else [sentence]
 
 
@@ -280,7 +288,7 @@ def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
             found.append(piece)
         elif PERSON.fullmatch(topic) and piece.startswith(f"{topic.split()[-1]} "):
             found.append(f"{topic} {piece.partition(' ')[2]}")
-        elif own := re.match(r"[Ii]ts\s+(?=[a-z])", piece):
+        elif (own := re.match(r"[Ii]ts\s+(?=[a-z])", piece)) and not _OF_A_NAME.search(topic):
             owner = f"{topic}'" if topic.endswith("s") else f"{topic}'s"
             found.append(f"{owner} {piece[own.end() :]}")
         elif place and PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
@@ -519,7 +527,7 @@ def _is_verb(words: list[str], place: int) -> bool:
         words[place] in PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in DETERMINERS
     )
     if words[place] in PLURAL_VERBS or ambiguous:
-        return any(re.search(r"[^su'’]s$|ies$|^people$|^and$", word.lower()) for word in words[:place])
+        return any(re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower()) for word in words[:place])
     return words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
 
 

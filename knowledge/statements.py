@@ -13,8 +13,11 @@ from knowledge.words import COPULAS, PREPOSITIONS, VERBS
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
 
-_OF_SOMEBODY = re.compile(rf"(?:(?:{PASSIVE})\sby\s)?({PERSON.pattern}), who (.+)")
-"""What ends with a person of whom more is told. Behind "the sister of Ada Quill, who" it could be either."""
+_OF_ANOTHER = re.compile(
+    rf"(?:(?:{PASSIVE})\sby\s)?(?P<other>{PERSON.pattern}(?=, who\s)"
+    r"|(?:the\s(?:[a-z-]+\s){0,3})?[^\W\d_a-z][\w'’-]*(?:\s[^\W\d_a-z][\w'’-]*){0,3}(?=, which\s)), wh(?:o|ich) (?P<told>.+)"
+)
+"""What ends with a name of which more is told. Behind "the sister of Ada Quill, who" it could be either."""
 
 
 @lru_cache(maxsize=20_000)
@@ -28,10 +31,11 @@ def statements(sentence: str) -> tuple[str, ...]:
     body = sentence.rstrip(" .!。")
     if found is None or found.pronoun or not body.endswith(found.complement):
         return (sentence,)
-    if named := _OF_SOMEBODY.fullmatch(found.complement):
-        somebody = f"{named[1]} {named[2]}."
-        if (parsed := clause(somebody)) and parsed.subject == named[1]:
-            return (*statements(f"{body[: -len(f', who {named[2]}')]}."), somebody)
+    if named := _OF_ANOTHER.fullmatch(found.complement):
+        other = named["other"]
+        more = f"{other[0].upper()}{other[1:]} {named['told']}."
+        if (parsed := clause(more)) and len(parsed.subject) == len(other):
+            return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), more)
     led = topic(body)
     behind = led.end() if led else 0
     aside = None if found.opening else ASIDE.match(body, behind)

@@ -8,10 +8,8 @@ Wend" the place belongs to the mill.
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
 
 from knowledge.clauses import (
     DENIAL,
@@ -19,13 +17,15 @@ from knowledge.clauses import (
     MOST_WORDS,
     PASSIVE,
     MORE,
+    REASON,
     Clause,
     before_more,
     inside_quotes,
     lower_article,
     topic,
 )
-from knowledge.words import AUXILIARIES
+from knowledge.verbs import verb_form
+from knowledge.words import AUXILIARIES, DETERMINERS, PREPOSITIONS
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, YEAR, Kind
 
 KEPT_SHARE = 0.4
@@ -43,7 +43,7 @@ _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
-_OF_PLACE = frozenset({"in", "on", "at", "near", "from", "between"})
+_OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
 _HOW_LONG = {
     "for": ("how long", "for how long"),
@@ -54,6 +54,13 @@ _HOW_LONG = {
 _MONEY = re.compile(
     r"[€$£]\s?\d[\d.,]*(?:\s(?:million|billion))?|\d[\d.,]*(?:\s(?:million|billion))?\s(?:euros?|dollars?|pounds?|cents?)"
 )
+_REASON = re.compile(rf",?\s({REASON})\s([^,;]+)")
+_MAY_OWN = frozenset({"has", "have", "had"})
+_BOUND = re.compile(
+    rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?(?:{'|'.join(sorted(PREPOSITIONS - _OF_TIME | {'on', 'from'}))})\s"
+)
+"""What binds a complement to its verb or adjective: "for " of "calls for eggs", "allergic to " of "is allergic to nuts"."""
+_ADVERBIAL = re.compile(r"(?:[a-z]+ly|only|also|not|out|up|down|off|away|back|again|well|still|to)\b")
 _INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Tell me {}.", "Please tell me {}.", "I would like to know {}.")
 
 
@@ -77,6 +84,8 @@ class Adjunct:
             return (*_HOW_LONG[self.preposition], *many)
         if numbered := NUMBERED.fullmatch(self.told):
             return (f"{self.preposition} which {numbered['noun']}", f"{self.preposition} what {numbered['noun']}")
+        if self.kind is Kind.REASON:
+            return ("why", "for what reason")
         if self.kind is Kind.NUMBER:
             return ("for how much", "for how much money")
         since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
@@ -89,8 +98,11 @@ class Adjunct:
             return (f"{since}when", *exactly, *year)
         if self.kind is Kind.PLACE:
             away = "from " if self.preposition == "from" else ""
-            return (f"{away}where", f"{away or 'in '}which place", f"{self.preposition} what")
-        return (f"{self.preposition} whom", f"{self.preposition} which one", "who …", "what …")
+            return (f"{away}where", f"{away or 'in '}which place", *(("what …",) if self.preposition == "at" else ()))
+        if self.kind is Kind.PHRASE:
+            return (f"{self.preposition} what", "what …", "what …")
+        to = ("where",) if self.preposition == "to" else ()
+        return (f"{self.preposition} whom", f"{self.preposition} which one", "who …", "what …", *to)
 
 
 @lru_cache(maxsize=20_000)
@@ -107,25 +119,39 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
     if opening := _PREPOSITION.match(found.opening[:1].lower() + found.opening[1:]):
         phrases.append((opening[1], found.opening[opening.end() :]))
+    phrases += reason(found.complement)
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
     return complement[: bounds[0]].strip(), tuple(_adjuncts(phrases, passive))
 
 
-def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> Iterator[Adjunct]:
-    """The phrases that rules can ask about; a place in a place ("at the mill in Wend") is one adjunct."""
-    for found, group in groupby(phrases, lambda phrase: _kind(phrase[0], phrase[1], passive)):
-        if found is None:
-            continue
-        together = [Adjunct(preposition, told, found) for preposition, told in group]
-        if found is Kind.PLACE:
-            together = [replace(together[0], told=" ".join([together[0].told, *map(str, together[1:])]))]
-        yield from together
+def reason(said: str) -> list[tuple[str, str]]:
+    """Why it is so, as its conjunction and what follows: of "closed because Orrin flooded" "Orrin flooded"."""
+    found = _REASON.search(said)
+    return [(found[1], found[2])] if found and not inside_quotes(said, [found.start(1)])[0] else []
+
+
+def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> list[Adjunct]:
+    """The phrases that rules can ask about. A place in a place ("at the mill in Wend") is one adjunct, and so is what a
+    phrase without a kind goes on with ("for her work on kilns").
+    """
+    found: list[Adjunct] = []
+    last: Kind | None = None
+    for preposition, told in phrases:
+        of = _kind(preposition, told, passive)
+        if (of is Kind.PLACE and last is of) or (of is None and last is Kind.PHRASE):
+            found[-1] = replace(found[-1], told=f"{found[-1].told} {preposition} {told}")
+        else:
+            found += [Adjunct(preposition, told, of)] if of else []
+            last = of
+    return found
 
 
 def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     named = re.match(_NAMED, phrase) is not None
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
+    if re.fullmatch(REASON, preposition):
+        return Kind.REASON
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
         return Kind.PLACE
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
@@ -138,7 +164,9 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.NUMBER
     if preposition in _OF_PLACE and named:
         return Kind.PLACE
-    return Kind.NAME if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)) else None
+    if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)):
+        return Kind.NAME
+    return Kind.PHRASE if preposition in _OF_OTHERS and passive else None
 
 
 def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
@@ -150,13 +178,46 @@ def adjunct_question(found: Clause, rng: random.Random) -> tuple[str, str] | Non
     kept = [str(other) for other in adjuncts if other != asked and rng.random() < KEPT_SHARE]
     words, stranded, _ = rng.choice(asked.asked).partition(" …")
     rest = " ".join(filter(None, [point, *kept, asked.preposition if stranded else ""]))
-    subject = _subject(found)
+    return _asked(found, words, rest, rng), asked.told
+
+
+def object_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
+    """A question for what stands behind the verb, as people ask it, and its answer: "What did Ada buy in Wend?".
+
+    Of "is allergic to nuts" it is asked what it is allergic to. None where something else comes first, an adverb or a
+    phrase with a question of its own.
+    """
+    point, adjuncts = taken_apart(found)
+    bound = _BOUND.match(found.complement) if found.copula or not point else None
+    if bound:
+        told = before_more(found.complement[bound.end() :], _END)
+        if not told or any(told.startswith(adjunct.told) for adjunct in adjuncts):
+            return None
+        return _asked(found, _what(told, rng), bound[0].strip(), rng), told
+    active = not found.copula and not re.match(rf"(?:{PASSIVE})\b", point)
+    if not active or not point or _ADVERBIAL.match(point) or found.verb.split()[-1] in AUXILIARIES - _MAY_OWN:
+        return None
+    kept = [str(other) for other in adjuncts if rng.random() < KEPT_SHARE]
+    return _asked(found, _what(point, rng), " ".join(kept), rng), point
+
+
+def _what(told: str, rng: random.Random) -> str:
+    """A question word for a thing, or for what may be a person."""
+    person = re.match(_NAMED, told) is not None
+    return rng.choice(("who", "what", "which one") if person else ("what", "what", "what", "which one", "who"))
+
+
+def _asked(found: Clause, words: str, rest: str, rng: random.Random) -> str:
+    """The question word before the verb as questions have it ("When did Ada buy the mill?"), or an indirect question."""
     first, _, others = found.verb.partition(" ")
-    if first in AUXILIARIES and rng.random() < 0.75:
-        question = " ".join(filter(None, [words, first, subject, others, rest])) + "?"
-        return question[0].upper() + question[1:], asked.told
-    indirect = " ".join(filter(None, [words, subject, found.verb, rest]))
-    return rng.choice(_INDIRECT).format(indirect), asked.told
+    form = verb_form(found.verb) if first not in AUXILIARIES or found.verb in _MAY_OWN else None
+    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)
+    subject = _subject(found)
+    if rng.random() < 0.75 and (form or first in AUXILIARIES):
+        verb = (form.auxiliary, subject, form.bare) if form and (owns or not first in AUXILIARIES) else (first, subject, others)
+        question = " ".join(filter(None, [words, *verb, rest])) + "?"
+        return question[0].upper() + question[1:]
+    return rng.choice(_INDIRECT).format(" ".join(filter(None, [words, subject, found.verb, rest])))
 
 
 def shortened(found: Clause, rng: random.Random) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from knowledge.occasions import Occasion, occasion
 from knowledge.statements import statements
-from worker.adjuncts import adjunct_question, shortened
+from worker.adjuncts import adjunct_question, object_question, shortened
 from worker.asides import among_asides, with_aside
 from worker.spans import NAME, Kind, Rarity, Span, kind, place, spans
 
@@ -54,6 +54,9 @@ ADJUNCT_SHARE = 0.35
 
 OCCASION_SHARE = 0.4
 """How often a question about an instruction or a rule ("If it rains, all is refunded.") asks what then, or when."""
+
+OBJECT_SHARE = 0.6
+"""How often a statement's other side is asked for with the verb's bare form ("What did Ada buy?")."""
 
 TYPED_SHARE = 0.5
 """How often a sparse question asks for a date, a place or a number, where the sentence has one."""
@@ -118,6 +121,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "What does {} come to?",
         "{} is how much?",
     ),
+    Kind.REASON: ("Why is it that {}?", "What is the reason for {}?", "Why {}?", "{}: why?"),
     Kind.PHRASE: (
         "Who is {}?",
         "What is {}?",
@@ -145,9 +149,9 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "By what is {} known?",
     ),
 }
-_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER)
-_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of is not Kind.FREQUENCY for frame in frames)
-"""Of things that happen again and again alone it is asked how often."""
+_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER, Kind.REASON)
+_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of not in (Kind.FREQUENCY, Kind.REASON) for frame in frames)
+"""Only of what happens again and again it is asked how often, and why only where a reason is given."""
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
     "What has to do with {}?",
@@ -164,6 +168,7 @@ _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.DURATION: ("How long", "How much time", "When"),
     Kind.FREQUENCY: ("How often", "When"),
     Kind.NUMBER: ("How much", "How many", "What number", "How"),
+    Kind.REASON: ("Why", "For what reason"),
     Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
 }
 _TOPICS = tuple(
@@ -191,6 +196,7 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.DURATION: ("how long", "for how long"),
     Kind.FREQUENCY: ("how often", "when"),
     Kind.NUMBER: ("how much", "how many"),
+    Kind.REASON: ("why", "for what reason"),
     Kind.PHRASE: ("what", "who", "where", "which one"),
 }
 
@@ -265,6 +271,8 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
         )
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
+    elif rng.random() < OBJECT_SHARE and (direct := object_question(found, rng)):
+        return Exercise((direct[0],), "", sentence if whole else direct[1])
     else:
         asked = rng.choice(_WH_OBJECT[kind(sentence, place(sentence, found.gist))])
         question = f"{found.subject} {found.verb} {asked}?"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, Clause, clause, topic
+from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, REASON, Clause, clause, topic
 from knowledge.occasions import occasion
 from knowledge.words import FUNCTION_WORDS
 
@@ -35,7 +35,8 @@ OFTEN = re.compile(
     rf"|(?:once|twice|(?:{_COUNT})\stimes)\s(?:an?|per|every|each)\s{_UNIT}|hourly|daily|weekly|monthly|yearly"
 )
 """How often: "every other week", "twice a year"."""
-_NUMBER = rf"(?<![\w./:-])[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:[a-z%€]+))?"
+_MEASURE = "[kKMGTP]i?[Bb](?:it)?|[kMGT]?Hz|[kMGT]?Wh?|[kM]?V|m?Ah?|[kM]?Pa|USD|EUR|GBP|CHF|SEK|NOK|DKK|JPY"
+_NUMBER = rf"\b\d{{1,2}}[–-]\d{{1,2}}(?![\w–-])|(?<![\w./:-])[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:(?:{_MEASURE})\b|[a-z%€]+))?"
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
 _CODE = (
@@ -48,7 +49,7 @@ _SHORTENED = (
 )
 _NAME_WORD = rf"(?:{_SHORTENED}|[^\W\d_a-z][\w'’-]*(?:\.\d+)*)"
 _NAME_START = rf"(?:(?<=\s)|(?<=^)|(?<=[\"“(]))(?:(?<=the )\d{{4}}(?:[-–]\d{{2,4}})?\s+)?{_NAME_WORD}"
-_NAME_GOES_ON = rf"(?:{_NAME_WORD}|\d[\w'’-]*(?:\.\d[\w-]*)*)"
+_NAME_GOES_ON = rf"(?:{_NAME_WORD}|(?!\d{{1,2}}[–-]\d{{1,2}}(?![\w–-]))\d[\w'’-]*(?:\.\d[\w-]*)*)"
 _JOINS = r"of\s+|the\s+|de\s+|van\s+|von\s+"
 NAME = rf"{_NAME_START}(?:\s+(?:{_JOINS}|and\s+)?{_NAME_GOES_ON})*(?:,\s+[A-Z]{{2}}\b)?"
 """Capitalised words and numbers, as in "Dr. Ada M. Quill" and "Version 4.2 of Orrin"."""
@@ -59,7 +60,7 @@ _LAST_TWO = rf"(?<=, )({_NAME_START}(?:\s+(?:{_JOINS})?{_NAME_GOES_ON})*) and ({
 _POINTS = re.compile(r"(?:It|He|She|They|This|These)\b|(?:The|This|That|These|Those)\s[a-z]\S*$")
 """Behind a topic: what begins with a pronoun for it, and what could be anybody's without it ("The winner")."""
 
-ADDRESS = rf"\d{{1,4}}[a-z]?(?:\s+(?!{_MONTH}){_NAME_WORD})+"
+ADDRESS = rf"\d{{1,4}}[a-z]?\s+(?!{_MONTH}|(?:{_MEASURE})\b){_NAME_WORD}(?:\s+{_NAME_WORD})*"
 """A number before a name, as a place has it behind "at" or "to": "18 Rue Tavelle"."""
 
 _NOUN = rf"(?!(?:most|least|early|late|mid|{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z]+"
@@ -99,6 +100,7 @@ class Kind(StrEnum):
     DURATION = "duration"
     FREQUENCY = "frequency"
     NUMBER = "number"
+    REASON = "reason"
     PHRASE = "phrase"
 
 
@@ -106,6 +108,8 @@ def kind(sentence: str, span: Span) -> Kind:
     """The kind of a piece of the sentence."""
     text, before = sentence[slice(*span)], sentence[: span[0]]
     when = re.sub(r"^(?:as of|by|from|in|on|since|until)\s", "", text, flags=re.IGNORECASE)
+    if re.search(rf"\b(?:{REASON})\s$", before):
+        return Kind.REASON
     if OFTEN.fullmatch(text):
         return Kind.FREQUENCY
     when = re.sub(rf"^every\s|\s(?:at\s)?(?:{CLOCK})$", "", when)
@@ -183,6 +187,8 @@ def spans(sentence: str) -> tuple[Span, ...]:
     for address in re.finditer(rf"(?<=\b(?:at|to|is)\s){ADDRESS}", sentence):
         found = {span for span in found if not address.start() <= span[0] < address.end()} | {address.span()}
     found |= {pair.span(side) for pair in re.finditer(_LAST_TWO, sentence) for side in (1, 2)}
+    found |= {why.span(1) for why in re.finditer(rf"\s(?:{REASON})\s([^,;]+)", sentence)}
+    found |= {alias.span(1) for alias in re.finditer(r"\s\((?!(?:see|from|since|for)\s)([^()]+)\)", sentence)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     parsed = clause(sentence)
     modifiers = {match.span() for match in re.finditer(_MODIFIER, sentence)}

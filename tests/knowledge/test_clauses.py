@@ -11,7 +11,7 @@ from knowledge.clauses import clause, sentences, standalone
         ("He was born in Fort Collins, CO. He left.", ["He was born in Fort Collins, CO.", "He left."]),
         ("The U.S. senate voted. It was late.", ["The U.S. senate voted.", "It was late."]),
         ("She lives in the U.S. The fair is in May.", ["She lives in the U.S.", "The fair is in May."]),
-        ("The mill is in Wend; its owner is Bo Tarn.", ["The mill is in Wend.", "its owner is Bo Tarn."]),
+        ("The mill is in Wend; its owner is Bo Tarn.", ["The mill is in Wend.", "Its owner is Bo Tarn."]),
         ("The council has three: Ada; Bo; Cy.", ["The council has three: Ada; Bo; Cy."]),
     ],
 )

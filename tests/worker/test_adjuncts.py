@@ -107,10 +107,11 @@ def test_times_and_amounts_are_asked_for_by_their_own_words(sentence: str, wante
     assert not [question for question in questions if unwanted in question]
 
 
-def test_a_finite_verb_keeps_its_form_in_an_indirect_question() -> None:
+def test_a_question_has_the_verbs_bare_form_and_an_indirect_one_its_own() -> None:
     questions = asked("Ada Quill founded the Wend Cup in 1998.")
     assert ("Do you know in which year Ada Quill founded the Wend Cup?", "1998") in questions
-    assert all("Ada Quill founded the Wend Cup" in question for question, _ in questions)
+    assert ("In which year did Ada Quill found the Wend Cup?", "1998") in questions
+    assert all("Quill founded the" in question or "did Ada Quill found the" in question for question, _ in questions)
 
 
 def test_behind_a_topic_the_subject_is_the_topics() -> None:
