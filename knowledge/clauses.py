@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from knowledge.verbs import never_a_verb, verb_form
+from knowledge.verbs import is_plural, never_a_verb, only_a_noun, verb_form
 from knowledge.words import (
     ABBREVIATIONS,
     ADVERBS,
@@ -26,12 +26,15 @@ from knowledge.words import (
     NOUNS_IN_LY,
     OPENERS,
     ORDERS,
+    PARTICLES,
     PASSING,
+    PLURAL_MODIFIERS,
     PLURAL_VERBS,
     PLURAL_VERBS_OR_NOUNS,
     PREPOSITIONS,
     PRONOUNS,
     RELATIVES,
+    SOMEBODY,
     VERBS,
     VERBS_OR_NOUNS,
 )
@@ -58,12 +61,16 @@ LED_UP_TO = re.compile(
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
 _NEXT = re.compile(r",?\s(?:and|but)\s(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)")
+_COMMA = re.compile(_NEXT.pattern.replace(r",?\s(?:and|but)", ",", 1))
 _OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
-REASON = "because of|because|due to|owing to|thanks to|so that|in order to"
+REASON = r"because of|because|due to|owing to|thanks to|so that|in order(?= to\s)"
+_CONDITION = "if|unless|provided that|when|whenever"
+_TIME = "once|as soon as|as long as|after|before|until|since"
 _ASIDE_CLAUSE = "while|whilst|whereas|although|though"
-MORE = re.compile(rf",?\s(?:{REASON}|{_ASIDE_CLAUSE})\s")
+MORE = re.compile(rf",?\s(?:{REASON}|{_CONDITION}|{_ASIDE_CLAUSE})\s")
 """Behind what is said, why it is so, and what else is."""
 
+_WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;]+))")
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
 _JOINTS = re.compile(
@@ -74,9 +81,8 @@ _JOINTS = re.compile(
 _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
 
-ASIDE = re.compile(
-    r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
-    rf"(?=(?:{'|'.join(sorted(VERBS))})\s)"
+_ASIDE = re.compile(
+    r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), (?=(?P<verb>[a-z]+(?:n['’]t)?)\s)"
 )
 """What stands between commas before the verb, unless it takes something away from the subject."""
 
@@ -189,7 +195,9 @@ class Clause:
 
 def next_verbs(told: str) -> list[re.Match[str]]:
     """Where the next verbs of the same subject begin: at "and makes oil", not in "bread and roasted nuts"."""
-    return [join for join in _NEXT.finditer(told) if _goes_on(join)]
+    joins = [join for join in _NEXT.finditer(told) if _goes_on(join)]
+    commas = [comma for comma in _COMMA.finditer(told, 0, joins[0].start()) if _goes_on(comma)] if joins else []
+    return commas + joins
 
 
 def _goes_on(join: re.Match[str]) -> bool:
@@ -205,13 +213,13 @@ def _goes_on(join: re.Match[str]) -> bool:
     surely = _behind_a_name(join.string[: join.start()]) or (join["then"] or "").isdigit()
     if re.fullmatch("[a-z]{3,}ed", verb):
         return after != "of" if verb in KNOWN_VERBS else has_object or has_adverbial
-    if verb in VERBS_OR_NOUNS:
-        return has_object or (has_adverbial and surely)
-    if verb in KNOWN_VERBS:
+    if verb in KNOWN_VERBS - VERBS_OR_NOUNS:
         return after != "of"
     form = verb_form(verb)
     if form is None or not (form.past or form.third):
         return False
+    if form.third and after not in FUNCTION_WORDS and only_a_noun(after.strip(",.")) and verb not in PLURAL_MODIFIERS:
+        return True  # "and causes fever": a plural stands before few nouns
     return has_object or (has_adverbial and (not form.otherwise or surely))
 
 
@@ -226,9 +234,18 @@ def before_more(told: str, cut: re.Pattern[str]) -> str:
     return told[: min(ends, default=len(told))]
 
 
+def told_when(said: str) -> re.Match[str] | None:
+    """When or in which case it is so, where a whole clause tells it: "after she had left", not "after noon"."""
+    for found in _WHEN.finditer(said):
+        if found["word"] in _CONDITION.split("|") or clause(found["told"]):
+            return found
+    return None
+
+
 def _point(complement: str) -> str:
-    """What stands before the next verb of the same subject, before a reason, and before a relative clause about a name."""
+    """What stands before the next verb of the same subject, before why and when, and before more about a name."""
     told = before_more(complement, MORE) or complement
+    told = told[: when.start()] if (when := told_when(told)) and when.start() else told
     return told[: found.end(1)] if (found := _RELATIVE.match(told)) else told
 
 
@@ -266,7 +283,12 @@ def sentences(text: str) -> list[str]:
 def _joined(sentence: str) -> list[str]:
     """The parts of a sentence, where each is a statement; a list of names stays whole."""
     *before, last = (part[:1].upper() + part[1:] for part in _JOINTS.split(sentence))
-    return [*(f"{part}." for part in before), last] if before and all(map(clause, [*before, last])) else [sentence]
+    return [*(f"{part}." for part in before), last] if before and all(map(_stands, [*before, last])) else [sentence]
+
+
+def _stands(part: str) -> bool:
+    case = CASE.fullmatch(part)
+    return clause(part) is not None or (case is not None and is_order(case["then"]))
 
 
 @lru_cache(maxsize=10_000)
@@ -362,10 +384,10 @@ def clause(sentence: str) -> Clause | None:
     if parsed := _after_participle(body):
         return parsed
     if case := CASE.fullmatch(body):
+        then = clause(case["then"])
         if is_order(case["then"]):
             return None
         if SURELY_A_CASE.match(body) or body.startswith("To "):
-            then = clause(case["then"])
             return replace(then, opening=case["case"]) if then and not then.opening else None
     if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:
         return None
@@ -387,6 +409,13 @@ def clause(sentence: str) -> Clause | None:
     return Clause(subject, body[begins : words[last][2]], complement, opening)
 
 
+def is_told(case: str, then: str) -> bool:
+    """Whether a case is one time of the past: "When Ada left, Bo sold the mill" is no rule."""
+    found = clause(then)
+    form = verb_form(found.verb.split()[0]) if found else None
+    return form is not None and form.past and re.match(r"(?:when|once|as soon as)\s", case, re.IGNORECASE) is not None
+
+
 def is_order(said: str) -> bool:
     """Whether the words tell somebody to do something: "press both keys", "do not open the lid"."""
     words = said[(manner.end() if (manner := MANNER.match(said)) else 0) :].split()
@@ -397,12 +426,25 @@ def is_order(said: str) -> bool:
     return _verb_place(words, [False] * len(words)) is None
 
 
+def aside(body: str, start: int = 0) -> re.Match[str] | None:
+    """What stands between commas between a subject and its verb, as groups: "The mill", "the first of Wend"."""
+    found = _ASIDE.match(body, start)
+    return found if found and begins_with_a_verb(found["verb"]) else None
+
+
+def begins_with_a_verb(told: str) -> bool:
+    """Whether the first word can be a finite verb, as a statement about one has it."""
+    word = told.split()[0]
+    form = verb_form(word)
+    return word in VERBS or (form is not None and (form.past or form.third))
+
+
 def _without_aside(body: str) -> str:
     """Without what stands between commas before the verb, unless that takes something away from the subject.
 
     "The Wend Cup, also called the Bowl, was …", but "The mills, except Orrin's, are …" stays.
     """
-    found = ASIDE.match(body)
+    found = aside(body)
     return f"{found[1]} {body[found.end() :]}" if found else body
 
 
@@ -450,7 +492,8 @@ def bare(phrase: str) -> str:
 def lower_article(phrase: str) -> str:
     """A phrase as it stands inside a sentence: "The Corvo 3" → "the Corvo 3"; names stay as they are."""
     first, _, rest = phrase.partition(" ")
-    return f"{first.lower()} {rest}" if rest and first.lower() in DETERMINERS | OPENERS else phrase
+    common = rest[:1].islower() and (first.lower() in SOMEBODY or is_plural(first.lower()))
+    return f"{first.lower()} {rest}" if rest and (common or first.lower() in DETERMINERS | OPENERS) else phrase
 
 
 def _opening(body: str) -> tuple[str, str]:
@@ -528,7 +571,9 @@ def _is_verb(words: list[str], place: int) -> bool:
     )
     if words[place] in PLURAL_VERBS or ambiguous:
         return any(re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower()) for word in words[:place])
-    return words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
+    form = verb_form(words[place])
+    irregular = form is not None and form.past and not form.otherwise and not words[place].endswith("ed")
+    return irregular or words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
 
 
 _SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS
@@ -563,6 +608,9 @@ def _verb_end(words: list[str], place: int) -> int:
         and words[place + 1 : place + 2] == ["place"]
         and place + 2 < len(words)
     ):
+        return place + 1
+    after = words[place + 2 : place + 3]
+    if words[place + 1 : place + 2] and words[place + 1] in PARTICLES and after and _OBJECT.match(after[0]) and not after[0][0].isdigit():
         return place + 1
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1

@@ -5,7 +5,7 @@ They are asked about as a whole, what is to be done or what holds then, and in w
 
 from dataclasses import dataclass
 
-from knowledge.clauses import CASE, MANNER, ORDER, SURELY_A_CASE, clause, is_order, topic
+from knowledge.clauses import CASE, MANNER, ORDER, SURELY_A_CASE, clause, is_order, is_told, topic
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,6 @@ def occasion(sentence: str) -> Occasion | None:
         return None
     case, then = found["case"][0].lower() + found["case"][1:], found["then"]
     ordered = is_order(then)
+    if is_told(case, then):
+        return None
     return Occasion(about, case, then, ordered) if ordered or SURELY_A_CASE.match(case) else None

@@ -7,8 +7,8 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import ASIDE, DENIAL, PASSIVE, PERSON, clause, inside_quotes, next_verbs, topic
-from knowledge.words import COPULAS, PREPOSITIONS, VERBS
+from knowledge.clauses import DENIAL, PASSIVE, PERSON, aside, begins_with_a_verb, clause, inside_quotes, next_verbs, topic
+from knowledge.words import COPULAS, PREPOSITIONS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
@@ -38,9 +38,9 @@ def statements(sentence: str) -> tuple[str, ...]:
             return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), more)
     led = topic(body)
     behind = led.end() if led else 0
-    aside = None if found.opening else ASIDE.match(body, behind)
-    told, asides = found.complement, [_of_aside(body[:behind], aside, found.verb)] if aside else []
-    main = body[: aside.end(1)] + " " + body[aside.end() :] if aside else body
+    between = None if found.opening else aside(body, behind)
+    told, asides = found.complement, [_of_aside(body[:behind], between, found.verb)] if between else []
+    main = body[: between.end(1)] + " " + body[between.end() :] if between else body
     joins = [join for join in next_verbs(told) if not any(inside_quotes(told, [join.start()]))]
     if not joins or _DEPENDENT.search(told) or DENIAL.search(f"{found.verb} {told}"):
         return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
@@ -56,11 +56,13 @@ def statements(sentence: str) -> tuple[str, ...]:
     return (*filter(None, asides), f"{first}.", *others)
 
 
-def _of_aside(topic: str, aside: re.Match[str], verb: str) -> str:
+def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
     """What is said between commas behind a subject, as a statement about it; empty for what the rules do not know."""
-    subject, said = aside[1], aside[2]
-    if relative := re.match(rf"(?:who|which)\s+(?=(?:{'|'.join(sorted(VERBS))})\s)", said):
+    subject, said = between[1], between[2]
+    if (relative := re.match(r"(?:who|which)\s+(?=\S+\s)", said)) and begins_with_a_verb(said[relative.end() :]):
         return f"{topic}{subject} {said[relative.end() :]}."
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
+        return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
+    if PERSON.fullmatch(said) and subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Their"}:
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
     return ""

@@ -45,3 +45,16 @@ def never_a_verb(word: str) -> bool:
     """Whether the dictionary knows the word and no verb of that form: "drivers"."""
     readings = getAllLemmas(word)
     return bool(readings) and "VERB" not in readings
+
+
+@lru_cache(maxsize=20_000)
+def only_a_noun(word: str) -> bool:
+    """Whether the dictionary knows the word as a noun, and as no adverb: "fever", not "daily"."""
+    readings = getAllLemmas(word)
+    return "NOUN" in readings and "ADV" not in readings
+
+
+@lru_cache(maxsize=20_000)
+def is_plural(word: str) -> bool:
+    """Whether the word is the plural of a noun: "customers"."""
+    return any(word != lemma for lemma in getAllLemmas(word).get("NOUN", ()))

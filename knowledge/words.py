@@ -69,6 +69,11 @@ NOUNS_IN_LY = frozenset(
     """.split()
 )
 DEGREES = frozenset({"very", "quite", "rather", "most", "more", "less", "least", "too", "so"})
+PARTICLES = frozenset("over up out off down away back".split())
+"""Behind a verb and before its object: "took over the mill"."""
+
+PLURAL_MODIFIERS = frozenset("arms customs goods news operations sales savings sports systems".split())
+SOMEBODY = frozenset("anybody anyone everybody everyone nobody somebody someone".split())
 RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
 ORDERS = frozenset(

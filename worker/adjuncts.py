@@ -22,6 +22,7 @@ from knowledge.clauses import (
     before_more,
     inside_quotes,
     lower_article,
+    told_when,
     topic,
 )
 from knowledge.verbs import verb_form
@@ -37,14 +38,20 @@ _TIME = re.compile(
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|morning|afternoon|evening)\b"
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
-_SMALL = "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
+_SMALL = (
+    "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto|across"
+    "|against|throughout|towards?|without"
+)
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
-_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z])(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}")
+_NO_ITEM = r"(?:\w+ing|of|but|where|so|then)\b"
+_LIST = rf"(?:(?!{_NO_ITEM})[^,]+,\s)*(?!{_NO_ITEM})[^,]+?,?\s(?:and|or)\s"
+_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z]|{_LIST})(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}")
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
 _OF_OTHERS = frozenset({"by", "to", "with", "for"})
+_OF_CLAUSES = frozenset({"after", "before", "until", "since"})
 _HOW_LONG = {
     "for": ("how long", "for how long"),
     "within": ("within what time", "how soon"),
@@ -55,6 +62,7 @@ _MONEY = re.compile(
     r"[€$£]\s?\d[\d.,]*(?:\s(?:million|billion))?|\d[\d.,]*(?:\s(?:million|billion))?\s(?:euros?|dollars?|pounds?|cents?)"
 )
 _REASON = re.compile(rf",?\s({REASON})\s([^,;]+)")
+_IN_A_PLACE = re.compile(r"(?:an?|the)\s[a-z]")
 _MAY_OWN = frozenset({"has", "have", "had"})
 _BOUND = re.compile(
     rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?(?:{'|'.join(sorted(PREPOSITIONS - _OF_TIME | {'on', 'from'}))})\s"
@@ -74,7 +82,7 @@ class Adjunct:
 
     def __str__(self) -> str:
         """The phrase."""
-        return f"{self.preposition} {self.told}"
+        return f"{self.preposition} {self.told}".strip()
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -86,6 +94,8 @@ class Adjunct:
             return (f"{self.preposition} which {numbered['noun']}", f"{self.preposition} what {numbered['noun']}")
         if self.kind is Kind.REASON:
             return ("why", "for what reason")
+        if self.kind is Kind.CASE:
+            return ("when", "when", "in which case")
         if self.kind is Kind.NUMBER:
             return ("for how much", "for how much money")
         since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
@@ -119,15 +129,16 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
     if opening := _PREPOSITION.match(found.opening[:1].lower() + found.opening[1:]):
         phrases.append((opening[1], found.opening[opening.end() :]))
-    phrases += reason(found.complement)
+    phrases += _further(found.complement)
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
     return complement[: bounds[0]].strip(), tuple(_adjuncts(phrases, passive))
 
 
-def reason(said: str) -> list[tuple[str, str]]:
-    """Why it is so, as its conjunction and what follows: of "closed because Orrin flooded" "Orrin flooded"."""
-    found = _REASON.search(said)
-    return [(found[1], found[2])] if found and not inside_quotes(said, [found.start(1)])[0] else []
+def _further(said: str) -> list[tuple[str, str]]:
+    """Why or when it is so, where a whole clause tells it: "because Orrin flooded", "after she had left"."""
+    why, when = _REASON.search(said), told_when(said)
+    further = [*([(why[1], why[2])] if why else []), *([("", when["when"])] if when else [])]
+    return [] if '"' in said else further
 
 
 def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> list[Adjunct]:
@@ -136,9 +147,11 @@ def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> list[Adjunct]:
     """
     found: list[Adjunct] = []
     last: Kind | None = None
-    for preposition, told in phrases:
+    for place, (preposition, told) in enumerate(phrases):
         of = _kind(preposition, told, passive)
-        if (of is Kind.PLACE and last is of) or (of is None and last is Kind.PHRASE):
+        if of is None and preposition in _OF_PLACE and _IN_A_PLACE.match(told):
+            of = Kind.PLACE if [_kind(*other, passive) for other in phrases[place + 1 : place + 2]] == [Kind.PLACE] else None
+        if (of is Kind.PLACE and last is of) or (of is None and last is Kind.PHRASE and preposition not in _OF_CLAUSES):
             found[-1] = replace(found[-1], told=f"{found[-1].told} {preposition} {told}")
         else:
             found += [Adjunct(preposition, told, of)] if of else []
@@ -150,6 +163,8 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     named = re.match(_NAMED, phrase) is not None
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
+    if not preposition:
+        return Kind.CASE
     if re.fullmatch(REASON, preposition):
         return Kind.REASON
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
@@ -194,15 +209,24 @@ def object_question(found: Clause, rng: random.Random) -> tuple[str, str] | None
         if not told or any(told.startswith(adjunct.told) for adjunct in adjuncts):
             return None
         return _asked(found, _what(told, rng), bound[0].strip(), rng), told
-    active = not found.copula and not re.match(rf"(?:{PASSIVE})\b", point)
-    if not active or not point or _ADVERBIAL.match(point) or found.verb.split()[-1] in AUXILIARIES - _MAY_OWN:
+    if found.copula or not point or _ADVERBIAL.match(point) or _PREPOSITION.match(f"{point} "):
         return None
+    participle = re.match(rf"(?:{PASSIVE})\s(?=\S)", point)
+    if found.verb.split()[-1] in _MAY_OWN:
+        own = participle[0] if participle else ""
+    elif participle or found.verb.split()[-1] in AUXILIARIES:
+        return None
+    else:
+        own = ""
+    told = point[len(own) :]
     kept = [str(other) for other in adjuncts if rng.random() < KEPT_SHARE]
-    return _asked(found, _what(point, rng), " ".join(kept), rng), point
+    return _asked(found, _what(told, rng), " ".join([own.strip(), *kept]).strip(), rng), told
 
 
 def _what(told: str, rng: random.Random) -> str:
     """A question word for a thing, or for what may be a person."""
+    if DURATION.fullmatch(told):
+        return "how long"
     person = re.match(_NAMED, told) is not None
     return rng.choice(("who", "what", "which one") if person else ("what", "what", "what", "which one", "who"))
 
@@ -210,11 +234,11 @@ def _what(told: str, rng: random.Random) -> str:
 def _asked(found: Clause, words: str, rest: str, rng: random.Random) -> str:
     """The question word before the verb as questions have it ("When did Ada buy the mill?"), or an indirect question."""
     first, _, others = found.verb.partition(" ")
-    form = verb_form(found.verb) if first not in AUXILIARIES or found.verb in _MAY_OWN else None
-    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)
     subject = _subject(found)
+    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)
+    form = verb_form(first) if first not in AUXILIARIES or owns else None
     if rng.random() < 0.75 and (form or first in AUXILIARIES):
-        verb = (form.auxiliary, subject, form.bare) if form and (owns or not first in AUXILIARIES) else (first, subject, others)
+        verb = (form.auxiliary, subject, form.bare, others) if form else (first, subject, others)
         question = " ".join(filter(None, [words, *verb, rest])) + "?"
         return question[0].upper() + question[1:]
     return rng.choice(_INDIRECT).format(" ".join(filter(None, [words, subject, found.verb, rest])))

@@ -121,6 +121,7 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "What does {} come to?",
         "{} is how much?",
     ),
+    Kind.CASE: ("When is it that {}?", "In which case {}?", "When {}?", "{}: when?"),
     Kind.REASON: ("Why is it that {}?", "What is the reason for {}?", "Why {}?", "{}: why?"),
     Kind.PHRASE: (
         "Who is {}?",
@@ -149,8 +150,8 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
         "By what is {} known?",
     ),
 }
-_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER, Kind.REASON)
-_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of not in (Kind.FREQUENCY, Kind.REASON) for frame in frames)
+_TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER, Kind.REASON, Kind.CASE)
+_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of not in (Kind.FREQUENCY, Kind.REASON, Kind.CASE) for frame in frames)
 """Only of what happens again and again it is asked how often, and why only where a reason is given."""
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",
@@ -169,6 +170,7 @@ _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.FREQUENCY: ("How often", "When"),
     Kind.NUMBER: ("How much", "How many", "What number", "How"),
     Kind.REASON: ("Why", "For what reason"),
+    Kind.CASE: ("When", "In which case"),
     Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
 }
 _TOPICS = tuple(
@@ -197,6 +199,7 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.FREQUENCY: ("how often", "when"),
     Kind.NUMBER: ("how much", "how many"),
     Kind.REASON: ("why", "for what reason"),
+    Kind.CASE: ("when", "in which case"),
     Kind.PHRASE: ("what", "who", "where", "which one"),
 }
 

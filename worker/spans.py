@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, REASON, Clause, clause, topic
+from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, REASON, Clause, clause, told_when, topic
 from knowledge.occasions import occasion
 from knowledge.words import FUNCTION_WORDS
 
@@ -101,6 +101,7 @@ class Kind(StrEnum):
     FREQUENCY = "frequency"
     NUMBER = "number"
     REASON = "reason"
+    CASE = "case"
     PHRASE = "phrase"
 
 
@@ -110,6 +111,8 @@ def kind(sentence: str, span: Span) -> Kind:
     when = re.sub(r"^(?:as of|by|from|in|on|since|until)\s", "", text, flags=re.IGNORECASE)
     if re.search(rf"\b(?:{REASON})\s$", before):
         return Kind.REASON
+    if (case := told_when(f" {text}")) and case["when"] == text:
+        return Kind.CASE
     if OFTEN.fullmatch(text):
         return Kind.FREQUENCY
     when = re.sub(rf"^every\s|\s(?:at\s)?(?:{CLOCK})$", "", when)
@@ -188,6 +191,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
         found = {span for span in found if not address.start() <= span[0] < address.end()} | {address.span()}
     found |= {pair.span(side) for pair in re.finditer(_LAST_TWO, sentence) for side in (1, 2)}
     found |= {why.span(1) for why in re.finditer(rf"\s(?:{REASON})\s([^,;]+)", sentence)}
+    found |= {when.span("when")} if (when := told_when(sentence.rstrip(" .!。"))) else set()
     found |= {alias.span(1) for alias in re.finditer(r"\s\((?!(?:see|from|since|for)\s)([^()]+)\)", sentence)}
     found -= {match.span() for match in re.finditer(rf"^{PARTICIPLE}(?=\s)", sentence)}
     parsed = clause(sentence)
