@@ -561,7 +561,7 @@ def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
         return False
     ends_so = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
     form = verb_form(word)
-    surely = form is not None and (form.past or form.third) and not form.otherwise
+    surely = form is not None and (form.past or form.third) and not form.otherwise and word != form.bare
     return (ends_so or surely) and re.match(r"[^\W_a-z]", before) is not None
 
 
@@ -572,7 +572,8 @@ def _is_verb(words: list[str], place: int) -> bool:
     if words[place] in PLURAL_VERBS or ambiguous:
         return any(re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower()) for word in words[:place])
     form = verb_form(words[place])
-    irregular = form is not None and form.past and not form.otherwise and not words[place].endswith("ed")
+    changed = form is not None and words[place] != form.bare and not words[place].endswith("ed")
+    irregular = form is not None and form.past and not form.otherwise and changed
     return irregular or words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
 
 

@@ -165,7 +165,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return None
     if not preposition:
         return Kind.CASE
-    if re.fullmatch(REASON, preposition):
+    if _REASON.match(f" {preposition} {phrase}"):
         return Kind.REASON
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
         return Kind.PLACE

@@ -13,6 +13,13 @@ from knowledge.clauses import clause, sentences, standalone
         ("She lives in the U.S. The fair is in May.", ["She lives in the U.S.", "The fair is in May."]),
         ("The mill is in Wend; its owner is Bo Tarn.", ["The mill is in Wend.", "Its owner is Bo Tarn."]),
         ("The council has three: Ada; Bo; Cy.", ["The council has three: Ada; Bo; Cy."]),
+        ("Ada met Bo in May; they have a son.", ["Ada met Bo in May.", "They have a son."]),
+        ("The mill is red, but its roof is blue.", ["The mill is red.", "Its roof is blue."]),
+        (
+            "The lamp is dim; to change it, press a key.",
+            ["The lamp is dim.", "To change it, press a key."],
+        ),
+        ("The mill grinds rye and its husks for Bo.", ["The mill grinds rye and its husks for Bo."]),
     ],
 )
 def test_sentences_end_where_they_end(text: str, expected: list[str]) -> None:

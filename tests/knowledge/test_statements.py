@@ -44,6 +44,30 @@ from knowledge.statements import statements
             "The cup was won by Bo Tarn, who narrowly beat Ada Quill.",
             ("The cup was won by Bo Tarn.", "Bo Tarn narrowly beat Ada Quill."),
         ),
+        (
+            "Ada Quill commands the ship Tern, which sails from Wend in May.",
+            ("Ada Quill commands the ship Tern.", "The ship Tern sails from Wend in May."),
+        ),
+        (
+            "The Orrin Bridge, which spans the Tew, collapsed in May and was rebuilt later.",
+            ("The Orrin Bridge spans the Tew.", "The Orrin Bridge collapsed in May.", "The Orrin Bridge was rebuilt later."),
+        ),
+        (
+            "The mayor of Wend, Ada Quill, banned cars.",
+            ("The mayor of Wend is Ada Quill.", "The mayor of Wend banned cars."),
+        ),
+        (
+            "Tarn 2.3 fixes the leak in the parser, adds a flag and drops Windows.",
+            ("Tarn 2.3 fixes the leak in the parser.", "Tarn 2.3 adds a flag.", "Tarn 2.3 drops Windows."),
+        ),
+        (
+            "The loach lives in Lake Oru and feeds on algae.",
+            ("The loach lives in Lake Oru.", "The loach feeds on algae."),
+        ),
+        (
+            "The germ spreads through water and causes fever.",
+            ("The germ spreads through water.", "The germ causes fever."),
+        ),
     ],
 )
 def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str, ...]) -> None:
@@ -57,6 +81,9 @@ def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str,
         "The fair sells bread and roasted nuts.",
         "The hall shows books and works of art.",
         "The hall hosts concerts and shows in Wend.",
+        "The fair sells bread and sports goods.",
+        "The fair sells bread and rolls daily.",
+        "Ada Quill met Bo Tarn in the mill, which burned.",
         "The mill is in Wend and owned by Bo Tarn.",
         "The mill, which Ada Quill built, is closed.",
         "Ada Quill said that Bo Tarn came and left Wend.",

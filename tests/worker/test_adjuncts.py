@@ -5,7 +5,7 @@ import random
 import pytest
 
 from knowledge.clauses import clause
-from worker.adjuncts import adjunct_question, taken_apart
+from worker.adjuncts import adjunct_question, object_question, taken_apart
 from worker.spans import Kind
 
 
@@ -50,6 +50,25 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
         ("Ada Quill sold the mill for $3 million.", [("for", "$3 million", Kind.NUMBER)]),
         ("The API of Tarn listens on port 8443.", [("on", "port 8443", Kind.NUMBER)]),
         ("The mill moved to 18 Rue Tarn.", [("to", "18 Rue Tarn", Kind.PLACE)]),
+        (
+            "The mill was closed in May because the Orrin flooded.",
+            [("in", "May", Kind.DATE), ("because", "the Orrin flooded", Kind.REASON)],
+        ),
+        (
+            "Ada Quill banned cars from Wend in order to reduce noise.",
+            [("from", "Wend", Kind.PLACE), ("in order", "to reduce noise", Kind.REASON)],
+        ),
+        (
+            "Ada Quill was fired by Orrin Ltd after she had sold the mill.",
+            [("by", "Orrin Ltd", Kind.NAME), ("", "after she had sold the mill", Kind.CASE)],
+        ),
+        ("The warranty lasts five years if it is registered.", [("", "if it is registered", Kind.CASE)]),
+        (
+            "The prize was given to Ada Quill for her work on kilns.",
+            [("to", "Ada Quill", Kind.NAME), ("for", "her work on kilns", Kind.PHRASE)],
+        ),
+        ("Bo Tarn found the ring in an old mill in Wend.", [("in", "an old mill in Wend", Kind.PLACE)]),
+        ("The treaty ended the war between Wend and Orrin.", []),
     ],
 )
 def test_adjuncts_tell_when_where_and_by_whom(sentence: str, adjuncts: list[tuple[str, str, Kind]]) -> None:
@@ -112,6 +131,43 @@ def test_a_question_has_the_verbs_bare_form_and_an_indirect_one_its_own() -> Non
     assert ("Do you know in which year Ada Quill founded the Wend Cup?", "1998") in questions
     assert ("In which year did Ada Quill found the Wend Cup?", "1998") in questions
     assert all("Quill founded the" in question or "did Ada Quill found the" in question for question, _ in questions)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "answer"),
+    [
+        ("Ada Quill discovered the enzyme tarnase while she lived in Wend.", "What did Ada Quill discover?", "the enzyme tarnase"),
+        ("Captain Quill commands the ship Tern.", "What does Captain Quill command?", "the ship Tern"),
+        ("Bo Tarn married Ada Quill in Wend in 2019.", "Who did Bo Tarn marry?", "Ada Quill"),
+        ("The recipe calls for eggs, flour and salt.", "What does the recipe call for?", "eggs, flour and salt"),
+        ("Ada Quill is allergic to nuts.", "What is Ada Quill allergic to?", "nuts"),
+        ("Bo Tarn took over the mill on Wend Street.", "What did Bo Tarn take over?", "the mill"),
+        ("The Quills have owned the mill since 1871.", "What have the Quills owned?", "the mill"),
+        ("The office has 42 desks.", "What does the office have?", "42 desks"),
+        ("Customers who return a lamp receive a refund.", "What do customers who return a lamp receive?", "a refund"),
+        ("The warranty lasts five years if it is registered.", "How long does the warranty last?", "five years"),
+        ("Bo Tarn must wear a badge.", "What must Bo Tarn wear?", "a badge"),
+    ],
+)
+def test_the_other_side_is_asked_for_as_people_ask(sentence: str, question: str, answer: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert (question, answer) in {object_question(found, random.Random(seed)) for seed in range(200)}
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Ada Quill lives only in Wend.",
+        "Bus 61 stops at Wend, Orrin and Tarn, but not at Elm.",
+        "The mill was built by Bo Tarn.",
+        "Ada Quill is the smith of Wend.",
+    ],
+)
+def test_where_no_thing_stands_behind_the_verb_none_is_asked_for(sentence: str) -> None:
+    found = clause(sentence)
+    assert found is not None
+    assert {object_question(found, random.Random(seed)) for seed in range(50)} == {None}
 
 
 def test_behind_a_topic_the_subject_is_the_topics() -> None:
