@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from knowledge.verbs import is_plural, never_a_verb, only_a_noun, verb_form
+from knowledge.verbs import is_noun, is_plural, never_a_verb, verb_form
 from knowledge.words import (
     ABBREVIATIONS,
     ADVERBS,
@@ -74,7 +74,7 @@ _WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
 _JOINTS = re.compile(
-    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their)\s[a-z]+)\s)"
+    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+)\s|[^\W\d_a-z])"
 )
 """Where a statement may end and another begin inside a sentence."""
 
@@ -82,7 +82,7 @@ _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
 
 _ASIDE = re.compile(
-    r"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), (?=(?P<verb>[a-z]+(?:n['’]t)?)\s)"
+    rf"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), (?=(?:(?:{'|'.join(sorted(ADVERBS))})\s)?(?P<verb>[a-z]+(?:n['’]t)?)\s)"
 )
 """What stands between commas before the verb, unless it takes something away from the subject."""
 
@@ -116,6 +116,12 @@ ORDER = re.compile(
 
 _OF_A_NAME = re.compile(r"\sof\s(?:the\s(?:\S+\s){0,3})?[^\W\d_a-z]")
 """Behind "the capital of Wend" an "its" may mean either."""
+
+_EARLY = re.compile(
+    r"((?:In|Since|By|Until|During)\s(?:the\s)?(?:[12]\d{3}s?|(?:January|February|March|April|May|June|July|August"
+    r"|September|October|November|December)(?:\s\d{4})?))\s(?=(?:the|an?)\s|[^\W_a-z])"
+)
+"""When something was, before the subject and without a comma: "In 1960 the village …"."""
 
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "(": ")"}
 
@@ -216,11 +222,19 @@ def _goes_on(join: re.Match[str]) -> bool:
     if verb in KNOWN_VERBS - VERBS_OR_NOUNS:
         return after != "of"
     form = verb_form(verb)
-    if form is None or not (form.past or form.third):
+    if form is None:
         return False
-    if form.third and after not in FUNCTION_WORDS and only_a_noun(after.strip(",.")) and verb not in PLURAL_MODIFIERS:
-        return True  # "and causes fever": a plural stands before few nouns
+    if takes_a_noun(verb, after):
+        return True
+    if not (form.past or form.third):
+        return not form.otherwise and (has_object or has_adverbial)
     return has_object or (has_adverbial and (not form.otherwise or surely))
+
+
+def takes_a_noun(word: str, after: str) -> bool:
+    """Whether a verb of a third person has a bare noun for its object ("causes fever"): few plurals stand before one."""
+    form, noun = verb_form(word), after.strip(",.")
+    return form is not None and form.third and word not in PLURAL_MODIFIERS and is_noun(noun) and noun not in FUNCTION_WORDS
 
 
 def _behind_a_name(before: str) -> bool:
@@ -497,6 +511,8 @@ def lower_article(phrase: str) -> str:
 
 
 def _opening(body: str) -> tuple[str, str]:
+    if early := _EARLY.match(body):
+        return early[1], body[early.end()].upper() + body[early.end() + 1 :]
     first, comma, rest = body.partition(", ")
     if comma and first.strip() and first.split()[0].lower() in OPENERS and len(first.split()) <= 8 and rest:
         return first, rest
@@ -559,6 +575,8 @@ def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
     before, word, after = words[place - 1 : place + 2]
     if any(quoted[place - 1 : place + 1]) or after.lower() in {"of", "and", "or"} or before.lower() in FUNCTION_WORDS:
         return False
+    if takes_a_noun(word, after) and not is_plural(before):
+        return True
     ends_so = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
     form = verb_form(word)
     surely = form is not None and (form.past or form.third) and not form.otherwise and word != form.bare
@@ -615,6 +633,8 @@ def _verb_end(words: list[str], place: int) -> int:
         return place + 1
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1
+    if words[last] in COPULAS | {"been", "be"} and last + 2 < len(words) and re.fullmatch(PASSIVE, words[last + 2]):
+        last += words[last + 1] in ADVERBS or re.fullmatch(r"[a-z]{3,}ly", words[last + 1]) is not None
     if words[last + 1 : last + 3] == ["no", "longer"] and last + 3 < len(words):
         last += 2
     full = re.sub(r"n['’]t$", "", words[last])

@@ -8,7 +8,8 @@ import re
 from functools import lru_cache
 
 from knowledge.clauses import DENIAL, PASSIVE, PERSON, aside, begins_with_a_verb, clause, inside_quotes, next_verbs, topic
-from knowledge.words import COPULAS, PREPOSITIONS
+from knowledge.verbs import verb_form
+from knowledge.words import COPULAS, MODALS, PREPOSITIONS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
@@ -49,11 +50,19 @@ def statements(sentence: str) -> tuple[str, ...]:
     passive = f"{found.verb} " if found.verb.split()[-1] in {*COPULAS, "be", "been"} else ""
     if found.copula and any(map(_PASSIVE_GOES_ON.match, parts)):
         return (sentence,)  # "is in Wend and owned by Bo" and "is big and lived in Orrin" cannot be told apart
+    modal = found.verb.split()[0] if found.verb.split()[0] in MODALS else ""
     first = main[: len(main) - len(told) + joins[0].start()]
     subject = found.subject[0].upper() + found.subject[1:]
     subject = f"{led[1]}: {subject}" if led and not subject.startswith(led[1]) else subject
-    others = (f"{subject} {passive if _PASSIVE_GOES_ON.match(part) else ''}{part}." for part in parts)
+    leads = [passive if _PASSIVE_GOES_ON.match(part) else f"{modal} " if modal and _is_bare(part) else "" for part in parts]
+    others = (f"{subject} {lead}{part}." for lead, part in zip(leads, parts, strict=True))
     return (*filter(None, asides), f"{first}.", *others)
+
+
+def _is_bare(part: str) -> bool:
+    """Whether a verb stands first in its bare form, which goes on behind "must" or "will"."""
+    form = verb_form(part.split()[0])
+    return form is not None and form.bare == part.split()[0]
 
 
 def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
@@ -61,6 +70,8 @@ def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
     subject, said = between[1], between[2]
     if (relative := re.match(r"(?:who|which)\s+(?=\S+\s)", said)) and begins_with_a_verb(said[relative.end() :]):
         return f"{topic}{subject} {said[relative.end() :]}."
+    if whose := re.match(r"whose\s+(?=\S+\s)", said):
+        return f"{topic}{subject}'s {said[whose.end() :]}."
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
     if PERSON.fullmatch(said) and subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Their"}:

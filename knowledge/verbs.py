@@ -48,9 +48,9 @@ def never_a_verb(word: str) -> bool:
 
 
 @lru_cache(maxsize=20_000)
-def only_a_noun(word: str) -> bool:
+def is_noun(word: str) -> bool:
     """Whether the dictionary knows the word as a noun, and as no adverb: "fever", not "daily"."""
-    readings = getAllLemmas(word)
+    readings = getAllLemmas(word) if word.islower() else {}
     return "NOUN" in readings and "ADV" not in readings
 
 

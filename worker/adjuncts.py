@@ -27,19 +27,22 @@ from knowledge.clauses import (
 )
 from knowledge.verbs import verb_form
 from knowledge.words import AUXILIARIES, DETERMINERS, PREPOSITIONS
-from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, YEAR, Kind
+from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
 
+_DAY_OR_MONTH = (
+    "January|February|March|April|May|June|July|August|September|October|November|December"
+    "|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
+)
 _TIME = re.compile(
-    rf"\b(?:{YEAR.pattern}|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
-    r"|January|February|March|April|May|June|July|August|September|October|November|December|noon|midnight"
-    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|morning|afternoon|evening)\b"
+    rf"\b(?:{YEAR.pattern}s?|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
+    rf"|{_DAY_OR_MONTH}|noon|midnight|spring|summer|autumn|winter|morning|afternoon|evening|night)\b"
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = (
-    "in|on|at|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto|across"
+    "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto|across"
     "|against|throughout|towards?|without"
 )
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
@@ -61,6 +64,12 @@ _HOW_LONG = {
 _MONEY = re.compile(
     r"[€$£]\s?\d[\d.,]*(?:\s(?:million|billion))?|\d[\d.,]*(?:\s(?:million|billion))?\s(?:euros?|dollars?|pounds?|cents?)"
 )
+_BARE_TIME = re.compile(
+    rf"(?:^|\s)({OFTEN.pattern}|(?:last|next|this)\s(?:week|month|year|night|spring|summer|autumn|winter|{_DAY_OR_MONTH})"
+    rf"|(?:\w+\s){{1,2}}(?:minutes?|hours?|days?|weeks?|months?|years?)\s(?:later|earlier|ago|afterwards))$"
+)
+"""A time without a preposition, at the end of what is said: "every January", "last winter", "two years later"."""
+
 _REASON = re.compile(rf",?\s({REASON})\s([^,;]+)")
 _IN_A_PLACE = re.compile(r"(?:an?|the)\s[a-z]")
 _MAY_OWN = frozenset({"has", "have", "had"})
@@ -94,6 +103,8 @@ class Adjunct:
             return (f"{self.preposition} which {numbered['noun']}", f"{self.preposition} what {numbered['noun']}")
         if self.kind is Kind.REASON:
             return ("why", "for what reason")
+        if self.kind is Kind.FREQUENCY:
+            return ("how often", "when")
         if self.kind is Kind.CASE:
             return ("when", "when", "in which case")
         if self.kind is Kind.NUMBER:
@@ -119,9 +130,12 @@ class Adjunct:
 def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     """What stands between a statement's verb and the first phrase behind it, and its adjuncts; often there are none."""
     states = found.copula and not _PREPOSITION.match(found.complement)
+    states = states or re.match(r"(?:that|how|whether|why|what|who|where)\s", found.complement) is not None
     if states or DENIAL.search(f"{found.verb} {found.complement}") or LED_UP_TO.match(found.complement):
         return found.complement, ()
     complement = before_more(found.complement, _END)
+    if bare_time := _BARE_TIME.search(complement):
+        complement = complement[: bare_time.start()]
     names = [name.end() for name in _IN_A_NAME.finditer(complement)]
     cuts = [cut for cut in _PREPOSITION.finditer(complement) if cut.start() not in names]
     cuts = [cut for cut in cuts if not inside_quotes(complement, [cut.start()])[0]]
@@ -130,6 +144,7 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     if opening := _PREPOSITION.match(found.opening[:1].lower() + found.opening[1:]):
         phrases.append((opening[1], found.opening[opening.end() :]))
     phrases += _further(found.complement)
+    phrases += [("", bare_time[1])] if bare_time else []
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
     return complement[: bounds[0]].strip(), tuple(_adjuncts(phrases, passive))
 
@@ -164,7 +179,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
     if not phrase or len(phrase.split()) > MOST_WORDS:
         return None
     if not preposition:
-        return Kind.CASE
+        return Kind.CASE if told_when(f" {phrase}") else Kind.FREQUENCY if OFTEN.fullmatch(phrase) else Kind.DATE
     if _REASON.match(f" {preposition} {phrase}"):
         return Kind.REASON
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
@@ -211,7 +226,7 @@ def object_question(found: Clause, rng: random.Random) -> tuple[str, str] | None
         return _asked(found, _what(told, rng), bound[0].strip(), rng), told
     if found.copula or not point or _ADVERBIAL.match(point) or _PREPOSITION.match(f"{point} "):
         return None
-    participle = re.match(rf"(?:{PASSIVE})\s(?=\S)", point)
+    participle = re.match(rf"(?:{PASSIVE})(?:$|\s(?=\S))", point)
     if found.verb.split()[-1] in _MAY_OWN:
         own = participle[0] if participle else ""
     elif participle or found.verb.split()[-1] in AUXILIARIES:
@@ -219,6 +234,8 @@ def object_question(found: Clause, rng: random.Random) -> tuple[str, str] | None
     else:
         own = ""
     told = point[len(own) :]
+    if not told:
+        return None
     kept = [str(other) for other in adjuncts if rng.random() < KEPT_SHARE]
     return _asked(found, _what(told, rng), " ".join([own.strip(), *kept]).strip(), rng), told
 

@@ -269,9 +269,9 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     subject = lower_article(found.subject)
     form = rng.random()
     if form < 0.5:
-        return Exercise(
-            (rng.choice(_WH_SUBJECT).format(shortened(found, rng)),), "", sentence if whole else found.subject
-        )
+        question = rng.choice(_WH_SUBJECT).format(shortened(found, rng))
+        question = question.replace("Which one ", "Which ones ") if found.plural else question
+        return Exercise((question,), "", sentence if whole else found.subject)
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
     elif rng.random() < OBJECT_SHARE and (direct := object_question(found, rng)):

@@ -20,6 +20,8 @@ from knowledge.clauses import clause, sentences, standalone
             ["The lamp is dim.", "To change it, press a key."],
         ),
         ("The mill grinds rye and its husks for Bo.", ["The mill grinds rye and its husks for Bo."]),
+        ("The lake freezes, so the ferry is cancelled.", ["The lake freezes, so the ferry is cancelled."]),
+        ("The lake is frozen, so the ferry is late.", ["The lake is frozen.", "The ferry is late."]),
     ],
 )
 def test_sentences_end_where_they_end(text: str, expected: list[str]) -> None:

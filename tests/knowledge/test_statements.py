@@ -61,6 +61,14 @@ from knowledge.statements import statements
             ("Tarn 2.3 fixes the leak in the parser.", "Tarn 2.3 adds a flag.", "Tarn 2.3 drops Windows."),
         ),
         (
+            "Bo Tarn, whose father built the mill, now runs the inn.",
+            ("Bo Tarn's father built the mill.", "Bo Tarn now runs the inn."),
+        ),
+        (
+            "Passwords must contain 14 characters and expire after 90 days.",
+            ("Passwords must contain 14 characters.", "Passwords must expire after 90 days."),
+        ),
+        (
             "The loach lives in Lake Oru and feeds on algae.",
             ("The loach lives in Lake Oru.", "The loach feeds on algae."),
         ),

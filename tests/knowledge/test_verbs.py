@@ -1,6 +1,6 @@
 import pytest
 
-from knowledge.verbs import VerbForm, is_plural, never_a_verb, only_a_noun, verb_form
+from knowledge.verbs import VerbForm, is_noun, is_plural, never_a_verb, verb_form
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_question_begins_with_its_auxiliary(word: str, auxiliary: str) -> None
 
 def test_nouns_are_told_from_verbs_where_the_dictionary_can() -> None:
     assert [word for word in ("drivers", "duties", "feeds", "qwzx") if never_a_verb(word)] == ["drivers", "duties"]
-    assert [word for word in ("fever", "daily", "gives") if only_a_noun(word)] == ["fever"]
+    assert [word for word in ("fever", "daily", "gives") if is_noun(word)] == ["fever"]
     assert [word for word in ("customers", "mill", "glass") if is_plural(word)] == ["customers"]

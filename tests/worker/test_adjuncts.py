@@ -69,6 +69,11 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
         ),
         ("Bo Tarn found the ring in an old mill in Wend.", [("in", "an old mill in Wend", Kind.PLACE)]),
         ("The treaty ended the war between Wend and Orrin.", []),
+        ("Lake Oru freezes every January.", [("", "every January", Kind.FREQUENCY)]),
+        ("Wend Air dropped its route to Orrin last winter.", [("to", "Orrin", Kind.NAME), ("", "last winter", Kind.DATE)]),
+        ("In the 1960s the village of Orrin was flooded.", [("in", "the 1960s", Kind.DATE)]),
+        ("The report found that the dam failed in May.", []),
+        ("A fire destroyed the mill on the night of 3 May 1911.", [("on", "the night of 3 May 1911", Kind.DATE)]),
     ],
 )
 def test_adjuncts_tell_when_where_and_by_whom(sentence: str, adjuncts: list[tuple[str, str, Kind]]) -> None:
