@@ -85,7 +85,8 @@ def recall(ends: Lines, setting: str, columns: str = "") -> float | None:
 
 
 def _ends(lines: Iterable[Mapping[str, Any]], key: str = "setting") -> Lines:
-    return [dict(line) | {"setting": line[key]} for line in lines if line["kind"] == "end"]
+    ends = [line for line in lines if line["kind"] == "end" and line.get("size") != "debug"]
+    return [dict(line) | {"setting": line[key]} for line in ends]
 
 
 def _best(ends: Lines, start: str) -> float | None:

@@ -68,6 +68,7 @@ class Sweep:
         for number, (name, seed) in enumerate(asked, 1):
             about = {"sweep": self.name, "size": arguments.size, "setting": name}
             if _done(lines, about, seed, arguments.data):
+                print(f"run {number} of {len(asked)}: {name}, seed {seed}: is in the file", file=sys.stderr)
                 continue
             print(f"run {number} of {len(asked)}: {name}, seed {seed}", file=sys.stderr, flush=True)
             told = (*self.common, *self.settings[name])
@@ -106,12 +107,18 @@ def started(arguments: argparse.Namespace, size: Size, seed: int, options: Optio
 
 
 def table(ends: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a row for each setting and set, the mean over its seeds of ROUGE-1 recall by column."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Markdown: a row for each setting, set and size, the mean over its seeds of ROUGE-1 recall by column.
+
+    Of a seed that was run twice the later run counts. Sizes but the small one stand behind the setting's name.
+    """
+    groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for end in ends:
-        groups.setdefault((end["set"], end["setting"]), []).append(end)
+        size = end.get("size", "small")
+        named = end["setting"] if size == "small" else f"{end['setting']} ({size})"
+        groups.setdefault((end["set"], named), {})[end["seed"]] = end
     rows = []
-    for (name, setting), runs in groups.items():
+    for (name, setting), by_seed in groups.items():
+        runs = list(by_seed.values())
         columns = sorted(runs[0]["columns"])
         scores = [mean([run["columns"][column]["rouge1"] for run in runs]) for column in columns]
         row = {"set": name, "setting": setting, "seeds": str(len(runs))}

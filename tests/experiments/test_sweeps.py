@@ -111,6 +111,12 @@ def test_a_table_has_the_mean_over_the_seeds() -> None:
     assert lines[2] == "| people | one | 2 | 2 | 100 | 4 | 0.750 | 0.750 |"
 
 
+def test_a_seed_that_was_run_twice_counts_once_and_another_size_by_itself() -> None:
+    again = END | {"setting": "one", "size": "small", "tokens": 110}
+    lines = table([END | {"setting": "one"}, again, again | {"size": "debug"}]).splitlines()
+    assert [line.split(" | ")[1:5:3] for line in lines[2:]] == [["one", "110"], ["one (debug)", "110"]]
+
+
 @pytest.mark.parametrize(("plateau", "rate"), [(0.9, 0.03), (0.4, 0.5)])
 def test_a_fit_finds_the_curve_that_made_the_points(plateau: float, rate: float) -> None:
     points = [(float(x), plateau * (1 - exp(-rate * x))) for x in range(0, 120, 4)]
