@@ -82,7 +82,8 @@ _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
 
 _ASIDE = re.compile(
-    rf"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), (?=(?:(?:{'|'.join(sorted(ADVERBS))})\s)?(?P<verb>[a-z]+(?:n['’]t)?)\s)"
+    rf"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
+    rf"(?=(?:(?:{'|'.join(sorted(ADVERBS))})\s)?(?P<verb>[a-z]+(?:n['’]t)?)\s)"
 )
 """What stands between commas before the verb, unless it takes something away from the subject."""
 
@@ -232,9 +233,15 @@ def _goes_on(join: re.Match[str]) -> bool:
 
 
 def takes_a_noun(word: str, after: str) -> bool:
-    """Whether a verb of a third person has a bare noun for its object ("causes fever"): few plurals stand before one."""
+    """Whether a verb of a third person takes a bare noun as its object: "causes fever": few plurals stand before one."""
     form, noun = verb_form(word), after.strip(",.")
-    return form is not None and form.third and word not in PLURAL_MODIFIERS and is_noun(noun) and noun not in FUNCTION_WORDS
+    return (
+        form is not None
+        and form.third
+        and word not in PLURAL_MODIFIERS
+        and is_noun(noun)
+        and noun not in FUNCTION_WORDS
+    )
 
 
 def _behind_a_name(before: str) -> bool:
@@ -588,7 +595,10 @@ def _is_verb(words: list[str], place: int) -> bool:
         words[place] in PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in DETERMINERS
     )
     if words[place] in PLURAL_VERBS or ambiguous:
-        return any(re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower()) for word in words[:place])
+        return any(
+            re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower())
+            for word in words[:place]
+        )
     form = verb_form(words[place])
     changed = form is not None and words[place] != form.bare and not words[place].endswith("ed")
     irregular = form is not None and form.past and not form.otherwise and changed
@@ -629,7 +639,13 @@ def _verb_end(words: list[str], place: int) -> int:
     ):
         return place + 1
     after = words[place + 2 : place + 3]
-    if words[place + 1 : place + 2] and words[place + 1] in PARTICLES and after and _OBJECT.match(after[0]) and not after[0][0].isdigit():
+    if (
+        words[place + 1 : place + 2]
+        and words[place + 1] in PARTICLES
+        and after
+        and _OBJECT.match(after[0])
+        and not after[0][0].isdigit()
+    ):
         return place + 1
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1

@@ -7,7 +7,17 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import DENIAL, PASSIVE, PERSON, aside, begins_with_a_verb, clause, inside_quotes, next_verbs, topic
+from knowledge.clauses import (
+    DENIAL,
+    PASSIVE,
+    PERSON,
+    aside,
+    begins_with_a_verb,
+    clause,
+    inside_quotes,
+    next_verbs,
+    topic,
+)
 from knowledge.verbs import verb_form
 from knowledge.words import COPULAS, MODALS, PREPOSITIONS
 
@@ -16,7 +26,8 @@ _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSI
 
 _OF_ANOTHER = re.compile(
     rf"(?:(?:{PASSIVE})\sby\s)?(?P<other>{PERSON.pattern}(?=, who\s)"
-    r"|(?:the\s(?:[a-z-]+\s){0,3})?[^\W\d_a-z][\w'’-]*(?:\s[^\W\d_a-z][\w'’-]*){0,3}(?=, which\s)), wh(?:o|ich) (?P<told>.+)"
+    r"|(?:the\s(?:[a-z-]+\s){0,3})?[^\W\d_a-z][\w'’-]*(?:\s[^\W\d_a-z][\w'’-]*){0,3}(?=, which\s))"
+    r", wh(?:o|ich) (?P<told>.+)"
 )
 """What ends with a name of which more is told. Behind "the sister of Ada Quill, who" it could be either."""
 
@@ -54,7 +65,9 @@ def statements(sentence: str) -> tuple[str, ...]:
     first = main[: len(main) - len(told) + joins[0].start()]
     subject = found.subject[0].upper() + found.subject[1:]
     subject = f"{led[1]}: {subject}" if led and not subject.startswith(led[1]) else subject
-    leads = [passive if _PASSIVE_GOES_ON.match(part) else f"{modal} " if modal and _is_bare(part) else "" for part in parts]
+    leads = [
+        passive if _PASSIVE_GOES_ON.match(part) else f"{modal} " if modal and _is_bare(part) else "" for part in parts
+    ]
     others = (f"{subject} {lead}{part}." for lead, part in zip(leads, parts, strict=True))
     return (*filter(None, asides), f"{first}.", *others)
 

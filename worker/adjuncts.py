@@ -14,9 +14,9 @@ from functools import lru_cache
 from knowledge.clauses import (
     DENIAL,
     LED_UP_TO,
+    MORE,
     MOST_WORDS,
     PASSIVE,
-    MORE,
     REASON,
     Clause,
     before_more,
@@ -42,14 +42,16 @@ _TIME = re.compile(
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = (
-    "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto|across"
-    "|against|throughout|towards?|without"
+    "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto"
+    "|across|against|throughout|towards?|without"
 )
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _NO_ITEM = r"(?:\w+ing|of|but|where|so|then)\b"
 _LIST = rf"(?:(?!{_NO_ITEM})[^,]+,\s)*(?!{_NO_ITEM})[^,]+?,?\s(?:and|or)\s"
-_END = re.compile(rf",\s(?!(?:{_SMALL})\s|and\s[A-Z]|{_LIST})(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}")
+_END = re.compile(
+    rf",\s(?!(?:{_SMALL})\s|and\s[A-Z]|{_LIST})(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}"
+)
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
 _OF_PLACE = frozenset({"in", "on", "at", "near", "from"})
@@ -74,9 +76,10 @@ _REASON = re.compile(rf",?\s({REASON})\s([^,;]+)")
 _IN_A_PLACE = re.compile(r"(?:an?|the)\s[a-z]")
 _MAY_OWN = frozenset({"has", "have", "had"})
 _BOUND = re.compile(
-    rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?(?:{'|'.join(sorted(PREPOSITIONS - _OF_TIME | {'on', 'from'}))})\s"
+    rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?"
+    rf"(?:{'|'.join(sorted(PREPOSITIONS - _OF_TIME | {'on', 'from'}))})\s"
 )
-"""What binds a complement to its verb or adjective: "for " of "calls for eggs", "allergic to " of "is allergic to nuts"."""
+"""What binds a complement to its verb or adjective: "for " of "calls for eggs", "allergic to " of "is allergic to it"."""
 _ADVERBIAL = re.compile(r"(?:[a-z]+ly|only|also|not|out|up|down|off|away|back|again|well|still|to)\b")
 _INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Tell me {}.", "Please tell me {}.", "I would like to know {}.")
 
@@ -157,15 +160,21 @@ def _further(said: str) -> list[tuple[str, str]]:
 
 
 def _adjuncts(phrases: list[tuple[str, str]], passive: bool) -> list[Adjunct]:
-    """The phrases that rules can ask about. A place in a place ("at the mill in Wend") is one adjunct, and so is what a
-    phrase without a kind goes on with ("for her work on kilns").
+    """The phrases that rules can ask about.
+
+    A place in a place ("at the mill in Wend") is one adjunct, and so is what a phrase without a kind goes on with ("for
+    her work on kilns").
     """
     found: list[Adjunct] = []
     last: Kind | None = None
     for place, (preposition, told) in enumerate(phrases):
         of = _kind(preposition, told, passive)
         if of is None and preposition in _OF_PLACE and _IN_A_PLACE.match(told):
-            of = Kind.PLACE if [_kind(*other, passive) for other in phrases[place + 1 : place + 2]] == [Kind.PLACE] else None
+            of = (
+                Kind.PLACE
+                if [_kind(*other, passive) for other in phrases[place + 1 : place + 2]] == [Kind.PLACE]
+                else None
+            )
         if (of is Kind.PLACE and last is of) or (of is None and last is Kind.PHRASE and preposition not in _OF_CLAUSES):
             found[-1] = replace(found[-1], told=f"{found[-1].told} {preposition} {told}")
         else:
@@ -249,7 +258,7 @@ def _what(told: str, rng: random.Random) -> str:
 
 
 def _asked(found: Clause, words: str, rest: str, rng: random.Random) -> str:
-    """The question word before the verb as questions have it ("When did Ada buy the mill?"), or an indirect question."""
+    """The question word before the verb as questions have it ("When did Ada buy it?"), or an indirect question."""
     first, _, others = found.verb.partition(" ")
     subject = _subject(found)
     owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)

@@ -151,7 +151,9 @@ _FRAMES: dict[Kind, tuple[str, ...]] = {
     ),
 }
 _TYPED = (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.FREQUENCY, Kind.PLACE, Kind.NUMBER, Kind.REASON, Kind.CASE)
-_ANY_FRAME = tuple(frame for of, frames in _FRAMES.items() if of not in (Kind.FREQUENCY, Kind.REASON, Kind.CASE) for frame in frames)
+_ANY_FRAME = tuple(
+    frame for of, frames in _FRAMES.items() if of not in (Kind.FREQUENCY, Kind.REASON, Kind.CASE) for frame in frames
+)
 """Only of what happens again and again it is asked how often, and why only where a reason is given."""
 _SEVERAL_FRAMES = (
     "Who has to do with {}?",

@@ -36,7 +36,10 @@ OFTEN = re.compile(
 )
 """How often: "every other week", "twice a year"."""
 _MEASURE = "[kKMGTP]i?[Bb](?:it)?|[kMGT]?Hz|[kMGT]?Wh?|[kM]?V|m?Ah?|[kM]?Pa|USD|EUR|GBP|CHF|SEK|NOK|DKK|JPY"
-_NUMBER = rf"\b\d{{1,2}}[–-]\d{{1,2}}(?![\w–-])|(?<![\w./:-])[€$£]?\d[\w.,:]*(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:(?:{_MEASURE})\b|[a-z%€]+))?"
+_NUMBER = (
+    r"\b\d{1,2}[–-]\d{1,2}(?![\w–-])|(?<![\w./:-])[€$£]?\d[\w.,:]*"
+    rf"(?:\s+(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)(?:(?:{_MEASURE})\b|[a-z%€]+))?"
+)
 _ARTICLE = r"\b(?:the|a|an)\s+(?=\S+\s)"
 _QUOTED = r"[\"“«][^\"”»]+[\"”»]"
 _CODE = (

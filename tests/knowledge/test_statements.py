@@ -50,7 +50,11 @@ from knowledge.statements import statements
         ),
         (
             "The Orrin Bridge, which spans the Tew, collapsed in May and was rebuilt later.",
-            ("The Orrin Bridge spans the Tew.", "The Orrin Bridge collapsed in May.", "The Orrin Bridge was rebuilt later."),
+            (
+                "The Orrin Bridge spans the Tew.",
+                "The Orrin Bridge collapsed in May.",
+                "The Orrin Bridge was rebuilt later.",
+            ),
         ),
         (
             "The mayor of Wend, Ada Quill, banned cars.",

@@ -70,7 +70,10 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
         ("Bo Tarn found the ring in an old mill in Wend.", [("in", "an old mill in Wend", Kind.PLACE)]),
         ("The treaty ended the war between Wend and Orrin.", []),
         ("Lake Oru freezes every January.", [("", "every January", Kind.FREQUENCY)]),
-        ("Wend Air dropped its route to Orrin last winter.", [("to", "Orrin", Kind.NAME), ("", "last winter", Kind.DATE)]),
+        (
+            "Wend Air dropped its route to Orrin last winter.",
+            [("to", "Orrin", Kind.NAME), ("", "last winter", Kind.DATE)],
+        ),
         ("In the 1960s the village of Orrin was flooded.", [("in", "the 1960s", Kind.DATE)]),
         ("The report found that the dam failed in May.", []),
         ("A fire destroyed the mill on the night of 3 May 1911.", [("on", "the night of 3 May 1911", Kind.DATE)]),
@@ -141,7 +144,11 @@ def test_a_question_has_the_verbs_bare_form_and_an_indirect_one_its_own() -> Non
 @pytest.mark.parametrize(
     ("sentence", "question", "answer"),
     [
-        ("Ada Quill discovered the enzyme tarnase while she lived in Wend.", "What did Ada Quill discover?", "the enzyme tarnase"),
+        (
+            "Ada Quill discovered the enzyme tarnase while she lived in Wend.",
+            "What did Ada Quill discover?",
+            "the enzyme tarnase",
+        ),
         ("Captain Quill commands the ship Tern.", "What does Captain Quill command?", "the ship Tern"),
         ("Bo Tarn married Ada Quill in Wend in 2019.", "Who did Bo Tarn marry?", "Ada Quill"),
         ("The recipe calls for eggs, flour and salt.", "What does the recipe call for?", "eggs, flour and salt"),
