@@ -42,8 +42,8 @@ _TIME = re.compile(
 )
 _NAMED = rf"(?:[Tt]he\s)?(?:{NAME})"
 _SMALL = (
-    "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between|out of|into|onto"
-    "|across|against|throughout|towards?|without"
+    "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
+    "|out of|into|onto|across|against|throughout|towards?|without"
 )
 _PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
@@ -79,7 +79,7 @@ _BOUND = re.compile(
     rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?"
     rf"(?:{'|'.join(sorted(PREPOSITIONS - _OF_TIME | {'on', 'from'}))})\s"
 )
-"""What binds a complement to its verb or adjective: "for " of "calls for eggs", "allergic to " of "is allergic to it"."""
+"""What binds a complement to its verb or adjective: "for " of "calls for eggs", "full of " of "is full of eggs"."""
 _ADVERBIAL = re.compile(r"(?:[a-z]+ly|only|also|not|out|up|down|off|away|back|again|well|still|to)\b")
 _INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Tell me {}.", "Please tell me {}.", "I would like to know {}.")
 
