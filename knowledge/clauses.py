@@ -233,7 +233,7 @@ def _goes_on(join: re.Match[str]) -> bool:
 
 
 def takes_a_noun(word: str, after: str) -> bool:
-    """Whether a verb of a third person takes a bare noun as its object: "causes fever": few plurals stand before one."""
+    """Whether a verb takes a bare noun as its object: "causes fever". Few plurals stand before another noun."""
     form, noun = verb_form(word), after.strip(",.")
     return (
         form is not None
