@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from knowledge.clauses import DENIAL, Clause, clause, standalone
+from knowledge.clauses import DENIAL, Clause, clause
 from knowledge.probes import Probe, ProbeOrigin, passed, same_question
+from knowledge.sentences import standalone
 from knowledge.words import COPULAS
 
 Kind = Literal["year", "date", "day", "time", "number", "name", "word"]

@@ -8,35 +8,26 @@ verbatim pieces of the sentence.
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from knowledge.verbs import is_noun, is_plural, never_a_verb, verb_form
+from knowledge.finite_verbs import PASSIVE, begins_with_a_verb, next_verbs, verb_end, verb_place
+from knowledge.verbs import is_plural, verb_form
 from knowledge.words import (
-    ABBREVIATIONS,
     ADVERBS,
     AUXILIARIES,
-    BEFORE_A_PARTICIPLE,
-    COMPANY_ENDINGS,
     CONJUNCTIONS,
     COPULAS,
     DEGREES,
     DETERMINERS,
     FUNCTION_WORDS,
-    KNOWN_VERBS,
     NOUNS_IN_LY,
     OPENERS,
     ORDERS,
-    PARTICLES,
     PASSING,
-    PLURAL_MODIFIERS,
     PLURAL_VERBS,
     PLURAL_VERBS_OR_NOUNS,
     PREPOSITIONS,
     PRONOUNS,
-    RELATIVES,
     SOMEBODY,
-    VERBS,
-    VERBS_OR_NOUNS,
 )
 
 DENIAL = re.compile(r"\b(?:not|never|cannot|no longer|\w+n['’]t)\b")
@@ -45,11 +36,6 @@ DENIAL = re.compile(r"\b(?:not|never|cannot|no longer|\w+n['’]t)\b")
 PARTICIPLE = r"(?:Known|Born|Built|Made|Held|Won|Sold|[A-Z][a-z]+(?:ed|ing))"
 """A sentence's first word that seems to be one: "Known for …", "Founded in …", "Working at …"."""
 
-PASSIVE = (
-    r"\w+ed|born|made|built|held|sold|led|run|won|found|kept|written|sung|drawn|given|taken|shown|chosen|brought|taught|sent"
-    r"|told|paid|laid|set|cut|shot|driven|grown|thrown|worn|begun|seen|spoken|stolen|struck|spent"
-)
-"""A participle behind "is" or "was"."""
 
 _AT = "in|at|on|by|as"
 SMALL_WORDS = frozenset({*_AT.split("|"), "the", "a", "an"})
@@ -60,9 +46,6 @@ LED_UP_TO = re.compile(
 )
 """What may stand before a description: "known far and wide for being the …", "regarded as the …"."""
 
-_NEXT = re.compile(r",?\s(?:and|but)\s(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)")
-_COMMA = re.compile(_NEXT.pattern.replace(r",?\s(?:and|but)", ",", 1))
-_OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
 REASON = r"because of|because|due to|owing to|thanks to|so that|in order(?= to\s)"
 _CONDITION = "if|unless|provided that|when|whenever"
 _TIME = "once|as soon as|as long as|after|before|until|since"
@@ -73,10 +56,6 @@ MORE = re.compile(rf",?\s(?:{REASON}|{_CONDITION}|{_ASIDE_CLAUSE})\s")
 _WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;]+))")
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
-_JOINTS = re.compile(
-    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+)\s|[^\W\d_a-z])"
-)
-"""Where a statement may end and another begin inside a sentence."""
 
 _RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
 """A name, and more told of it: "Ada Quill, who built the mill"."""
@@ -115,8 +94,6 @@ ORDER = re.compile(
 )
 """An instruction with its case behind it: "Call Ada Quill if the lamp blinks"."""
 
-_OF_A_NAME = re.compile(r"\sof\s(?:the\s(?:\S+\s){0,3})?[^\W\d_a-z]")
-"""Behind "the capital of Wend" an "its" may mean either."""
 
 _EARLY = re.compile(
     r"((?:In|Since|By|Until|During)\s(?:the\s)?(?:[12]\d{3}s?|(?:January|February|March|April|May|June|July|August"
@@ -200,55 +177,6 @@ class Clause:
         return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in PRONOUNS)
 
 
-def next_verbs(told: str) -> list[re.Match[str]]:
-    """Where the next verbs of the same subject begin: at "and makes oil", not in "bread and roasted nuts"."""
-    joins = [join for join in _NEXT.finditer(told) if _goes_on(join)]
-    commas = [comma for comma in _COMMA.finditer(told, 0, joins[0].start()) if _goes_on(comma)] if joins else []
-    return commas + joins
-
-
-def _goes_on(join: re.Match[str]) -> bool:
-    """Whether a word behind "and" is a verb, by itself or by what stands around it: "in Wend and feeds on algae".
-
-    A word that may be a noun is one where an object follows, or a phrase behind which or before which no list can be.
-    """
-    verb, after = join["verb"], join["after"]
-    if verb in AUXILIARIES:
-        return True
-    has_object = _OBJECT.match(after) is not None
-    has_adverbial = after in PREPOSITIONS - {"of"}
-    surely = _behind_a_name(join.string[: join.start()]) or (join["then"] or "").isdigit()
-    if re.fullmatch("[a-z]{3,}ed", verb):
-        return after != "of" if verb in KNOWN_VERBS else has_object or has_adverbial
-    if verb in KNOWN_VERBS - VERBS_OR_NOUNS:
-        return after != "of"
-    form = verb_form(verb)
-    if form is None:
-        return False
-    if takes_a_noun(verb, after):
-        return True
-    if not (form.past or form.third):
-        return not form.otherwise and (has_object or has_adverbial)
-    return has_object or (has_adverbial and (not form.otherwise or surely))
-
-
-def takes_a_noun(word: str, after: str) -> bool:
-    """Whether a verb takes a bare noun as its object: "causes fever". Few plurals stand before another noun."""
-    form, noun = verb_form(word), after.strip(",.")
-    return (
-        form is not None
-        and form.third
-        and word not in PLURAL_MODIFIERS
-        and is_noun(noun)
-        and noun not in FUNCTION_WORDS
-    )
-
-
-def _behind_a_name(before: str) -> bool:
-    """Whether a name or a number ends there: with those no plural noun is joined."""
-    return re.search(r"(?:^|\s)[\"“(]?[^\W_a-z]\S*$", before) is not None
-
-
 def before_more(told: str, cut: re.Pattern[str]) -> str:
     """What stands before the next verb of the same subject and before what the pattern finds."""
     ends = [found.start() for found in (cut.search(told), *next_verbs(told)[:1]) if found]
@@ -281,109 +209,7 @@ def _core(phrase: str, participle: str) -> str:
     return " ".join(words) or phrase
 
 
-def sentences(text: str) -> list[str]:
-    """Cuts running text at sentence ends, at line breaks, and between statements at semicolons and before "and it".
-
-    Initials and common abbreviations do not end a sentence.
-    """
-    found: list[str] = []
-    for line in re.split(r"\s*\n\s*", text.strip()):
-        start = 0
-        for end in re.finditer(r"[.!?。！？]+[\"'”’)\]]*(?=\s)|[。！？]+", line):
-            before = line[start : end.start()].split()
-            last = before[-1].strip("(\"'“") if before else ""
-            if line[end.start()] == "." and _abbreviated(last, line[end.end() :].lstrip()):
-                continue
-            found.append(line[start : end.end()].strip())
-            start = end.end()
-        found.append(line[start:].strip())
-    parts = [part for sentence in found for part in _joined(sentence)]
-    return [part for part in parts if any(character.isalnum() for character in part)]
-
-
-def _joined(sentence: str) -> list[str]:
-    """The parts of a sentence, where each is a statement; a list of names stays whole."""
-    *before, last = (part[:1].upper() + part[1:] for part in _JOINTS.split(sentence))
-    return [*(f"{part}." for part in before), last] if before and all(map(_stands, [*before, last])) else [sentence]
-
-
-def _stands(part: str) -> bool:
-    case = CASE.fullmatch(part)
-    return clause(part) is not None or (case is not None and is_order(case["then"]))
-
-
-@lru_cache(maxsize=10_000)
-def standalone(text: str, title: str | None = None) -> tuple[str, ...]:
-    """The sentences of a passage, each with its topic: what is asked about one must not hang on the others.
-
-    The topic is the title, or else the first sentence's subject. A sentence that does not name it is put behind it
-    ("The Tolvik Fair: It opens in May."), and "its" becomes the topic's. A last name becomes the whole one. He and she
-    become the topic's name only where nobody else can be meant: the topic looks like a person's name and the sentence
-    before names no other. Never empty for a text with a word in it.
-    """
-    pieces = sentences(text) or [text.strip()]
-    topic = title or _topic(pieces[0])
-    if topic is None or len(pieces) == 1:
-        return tuple(pieces)
-    found: list[str] = []
-    for place, piece in enumerate(pieces):
-        if bare(topic).casefold() in piece.casefold():
-            found.append(piece)
-        elif PERSON.fullmatch(topic) and piece.startswith(f"{topic.split()[-1]} "):
-            found.append(f"{topic} {piece.partition(' ')[2]}")
-        elif (own := re.match(r"[Ii]ts\s+(?=[a-z])", piece)) and not _OF_A_NAME.search(topic):
-            owner = f"{topic}'" if topic.endswith("s") else f"{topic}'s"
-            found.append(f"{owner} {piece[own.end() :]}")
-        elif place and PERSON.fullmatch(topic) and not _other_person(pieces[place - 1], topic):
-            found.append(_named(piece, topic))
-        else:
-            found.append(f"{topic}: {piece}")
-    return tuple(found)
-
-
-def _topic(sentence: str) -> str | None:
-    """The subject of a plain statement, without what stands in brackets; of "Ada's birthday", Ada.
-
-    None where it is a pronoun or longer than eight words.
-    """
-    found = clause(sentence)
-    if found is None or found.pronoun:
-        return None
-    if owner := re.match(rf"({PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
-        return owner[1]
-    subject = re.sub(r",\s+[a-z].*|\s+\(.*", "", found.subject)
-    return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
-
-
 PERSON = re.compile(r"[^\W\d_a-z][\w'’-]+(?:\s+[^\W\d_a-z][\w'’.-]*){1,3}")
-
-
-def _other_person(sentence: str, topic: str) -> bool:
-    """Whether the sentence holds what may be another person's name: capitalised words, not after "in", "at", "from"."""
-    rest = re.sub(rf"\b(?:in|at|from)\s+(?:\w+\s+of\s+)?{PERSON.pattern}", "", sentence.replace(topic, ""))
-    return PERSON.search(rest) is not None
-
-
-def _named(sentence: str, topic: str) -> str:
-    """The sentence with the name in the place of a leading he, she, his or her."""
-    first, _, rest = sentence.partition(" ")
-    if first in {"He", "She"}:
-        return f"{topic} {rest}"
-    if first in {"His", "Her"} and rest[:1].islower():
-        return f"{topic}'s {rest}"
-    return f"{topic}: {sentence}"
-
-
-def _abbreviated(word: str, following: str) -> bool:
-    """Whether a full stop after the word only shortens it: "Dr.", "J.", "U.S." unless a sentence seems to begin."""
-    next_word = following.split()[0].lower().strip(",") if following else ""
-    starters = DETERMINERS | PRONOUNS | PREPOSITIONS | OPENERS
-    begins = not following or (next_word in starters and following[0].isupper())
-    if re.fullmatch(r"[^\W\d_](?:\.[^\W\d_])*", word):
-        return len(word) == 1 or not begins
-    if word.isupper() or word.lower() not in ABBREVIATIONS:
-        return False
-    return word.lower() not in COMPANY_ENDINGS or not begins
 
 
 def topic(sentence: str) -> re.Match[str] | None:
@@ -415,10 +241,10 @@ def clause(sentence: str) -> Clause | None:
     opening, body = _opening(body)
     body = _without_aside(body)
     words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", body)]
-    place = _verb_place([word for word, _, _ in words], inside_quotes(body, [start for _, start, _ in words]))
+    place = verb_place([word for word, _, _ in words], inside_quotes(body, [start for _, start, _ in words]))
     if place is None:
         return _apposition(body, opening)
-    last = _verb_end([word for word, _, _ in words], place)
+    last = verb_end([word for word, _, _ in words], place)
     if last + 1 >= len(words):
         return None
     subject, complement = body[: words[place][1]].strip(" ,"), body[words[last][2] :].strip()
@@ -444,20 +270,13 @@ def is_order(said: str) -> bool:
         return False
     if words[0] in ORDERS | PLURAL_VERBS | PLURAL_VERBS_OR_NOUNS:
         return words[1] not in AUXILIARIES
-    return _verb_place(words, [False] * len(words)) is None
+    return verb_place(words, [False] * len(words)) is None
 
 
 def aside(body: str, start: int = 0) -> re.Match[str] | None:
     """What stands between commas between a subject and its verb, as groups: "The mill", "the first of Wend"."""
     found = _ASIDE.match(body, start)
     return found if found and begins_with_a_verb(found["verb"]) else None
-
-
-def begins_with_a_verb(told: str) -> bool:
-    """Whether the first word can be a finite verb, as a statement about one has it."""
-    word = told.split()[0]
-    form = verb_form(word)
-    return word in VERBS or (form is not None and (form.past or form.third))
 
 
 def _without_aside(body: str) -> str:
@@ -549,111 +368,3 @@ def inside_quotes(body: str, starts: list[int]) -> list[bool]:
             place = end
         place += 1
     return [inside[start] for start in starts]
-
-
-def _verb_place(words: list[str], quoted: list[bool]) -> int | None:
-    relative = 0
-    for place, word in enumerate(words):
-        if quoted[place]:
-            continue
-        if place and word in RELATIVES:
-            relative += 1
-        verb = place > 0 and word.islower() and _is_verb(words, place)
-        if verb and relative:
-            relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
-        elif verb and words[place - 1].lower() not in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
-            return place if word in _SURE_VERBS else _surer_verb(words, place, quoted) or place
-    return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
-
-
-def _surer_verb(words: list[str], guessed: int, quoted: list[bool]) -> int | None:
-    """A known verb behind a guessed one that may be a noun: of "Call centres in Wend are open" "are"."""
-    for place in range(guessed + 2, len(words) - 1):
-        word = words[place]
-        if word in CONJUNCTIONS | RELATIVES or words[place - 1].endswith((",", ";", ":")) or quoted[place]:
-            return None
-        if word in COPULAS and words[guessed + 1] in PREPOSITIONS and words[guessed].endswith("s"):
-            return place
-    return None
-
-
-def _follows_a_name(words: list[str], place: int, quoted: list[bool]) -> bool:
-    """Whether a word looks like the verb where no surer one stands: "Version 4.2 of Quillfish drops support for …"."""
-    before, word, after = words[place - 1 : place + 2]
-    if any(quoted[place - 1 : place + 1]) or after.lower() in {"of", "and", "or"} or before.lower() in FUNCTION_WORDS:
-        return False
-    if takes_a_noun(word, after) and not is_plural(before):
-        return True
-    ends_so = re.fullmatch(r"[a-z]{3,}[^su\W]s", word) is not None and not _is_plural_noun(word)
-    form = verb_form(word)
-    surely = form is not None and (form.past or form.third) and not form.otherwise and word != form.bare
-    return (ends_so or surely) and re.match(r"[^\W_a-z]", before) is not None
-
-
-def _is_verb(words: list[str], place: int) -> bool:
-    ambiguous = (
-        words[place] in PLURAL_VERBS_OR_NOUNS and words[place + 1 : place + 2] and words[place + 1] in DETERMINERS
-    )
-    if words[place] in PLURAL_VERBS or ambiguous:
-        return any(
-            re.search(r"[^su'’]s$|ies$|^(?:people|and|they|we|you|these|those)$", word.lower())
-            for word in words[:place]
-        )
-    form = verb_form(words[place])
-    changed = form is not None and words[place] != form.bare and not words[place].endswith("ed")
-    irregular = form is not None and form.past and not form.otherwise and changed
-    return irregular or words[place] in AUXILIARIES | KNOWN_VERBS or _looks_finite(words, place)
-
-
-_SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS
-
-
-def _looks_finite(words: list[str], place: int) -> bool:
-    """A regular verb by its ending, when what follows can start a complement and what stands before is no article."""
-    word, before = words[place], words[place - 1].lower()
-    if not re.fullmatch(r"[a-z]{2,}(?:ed|[^s\W]s)", word) or _is_plural_noun(word):
-        return False
-    if before in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
-        return False
-    if place + 1 >= len(words):
-        return False
-    after = words[place + 1]
-    starts_complement = after.lower() in DETERMINERS | PREPOSITIONS or not after[0].islower()
-    plural_noun = word.endswith("s") and after.lower() in {"of", "and", "or"}
-    return starts_complement and not plural_noun
-
-
-def _is_plural_noun(word: str) -> bool:
-    """By the dictionary, or else by its ending: "drivers", "elections"."""
-    ends_so = re.search(r"(?:tion|ment|[aeiou]\w*ing|[cdgnrt]ist|alist|ness|ship|[^aeiou]er|or)s$", word) is not None
-    return never_a_verb(word) or (ends_so and verb_form(word) is None)
-
-
-def _verb_end(words: list[str], place: int) -> int:
-    """Last word of the verb group: "will be", "has been", "was not" hold together; the participle is complement."""
-    last = place
-    if (
-        words[place] in {"take", "takes", "took"}
-        and words[place + 1 : place + 2] == ["place"]
-        and place + 2 < len(words)
-    ):
-        return place + 1
-    after = words[place + 2 : place + 3]
-    if (
-        words[place + 1 : place + 2]
-        and words[place + 1] in PARTICLES
-        and after
-        and _OBJECT.match(after[0])
-        and not after[0][0].isdigit()
-    ):
-        return place + 1
-    while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
-        last += 1
-    if words[last] in COPULAS | {"been", "be"} and last + 2 < len(words) and re.fullmatch(PASSIVE, words[last + 2]):
-        last += words[last + 1] in ADVERBS or re.fullmatch(r"[a-z]{3,}ly", words[last + 1]) is not None
-    if words[last + 1 : last + 3] == ["no", "longer"] and last + 3 < len(words):
-        last += 2
-    full = re.sub(r"n['’]t$", "", words[last])
-    if words[last] in AUXILIARIES and full not in BEFORE_A_PARTICIPLE and last + 2 < len(words):
-        last += 1
-    return last

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from knowledge.clauses import SURELY_A_CASE, Clause, clause, lower_article, standalone
+from knowledge.clauses import SURELY_A_CASE, Clause, clause, lower_article
 from knowledge.occasions import occasion
+from knowledge.sentences import standalone
 from knowledge.statements import statements
 
 PASS_BAR = 0.8

@@ -7,17 +7,8 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import (
-    DENIAL,
-    PASSIVE,
-    PERSON,
-    aside,
-    begins_with_a_verb,
-    clause,
-    inside_quotes,
-    next_verbs,
-    topic,
-)
+from knowledge.clauses import DENIAL, PERSON, aside, clause, inside_quotes, topic
+from knowledge.finite_verbs import PASSIVE, begins_with_a_verb, next_verbs
 from knowledge.verbs import verb_form
 from knowledge.words import COPULAS, MODALS, PREPOSITIONS
 

@@ -16,7 +16,6 @@ from knowledge.clauses import (
     LED_UP_TO,
     MORE,
     MOST_WORDS,
-    PASSIVE,
     REASON,
     Clause,
     before_more,
@@ -25,6 +24,7 @@ from knowledge.clauses import (
     told_when,
     topic,
 )
+from knowledge.finite_verbs import PASSIVE
 from knowledge.verbs import verb_form
 from knowledge.words import AUXILIARIES, DETERMINERS, PREPOSITIONS
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind

@@ -16,9 +16,9 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from knowledge.clauses import standalone
 from knowledge.jobs import Part, Piece
 from knowledge.recipes import Recipe, by_name
+from knowledge.sentences import standalone
 from knowledge.settings import Settings
 from worker.questions import ALONE, Asked, Exercise, Hidden, blank_exercise, question_exercise, statement_exercise
 from worker.spans import Rarity

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from knowledge.clauses import standalone
 from knowledge.probes import Direction, Probe, ProbeOrigin
 from knowledge.recipes import Recipe
+from knowledge.sentences import standalone
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 """What a training run leaves, in PEFT's format."""

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from knowledge.clauses import clause, lower_article, standalone
+from knowledge.clauses import clause, lower_article
 from knowledge.recipes import Recipe
+from knowledge.sentences import standalone
 from worker import demasking
 from worker.batches import Draw, Taught, exercise
 from worker.demasking import ChatForm

@@ -3,7 +3,7 @@
 import random
 import re
 
-from knowledge.clauses import standalone
+from knowledge.sentences import standalone
 from worker.asides import among_asides, with_aside
 from worker.questions import question_exercise
 
