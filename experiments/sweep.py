@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.knowledge_injection.options import of_a_model
+from experiments.knowledge_injection.options import of_a_model, of_data
 
 RUN = "experiments.knowledge_injection.run"
 Options = tuple[str, ...]
@@ -50,7 +50,7 @@ class Sweep:
         """Reads the command line, runs what is missing, prints a table on standard error."""
         parser = argparse.ArgumentParser(prog=f"python -m experiments.{self.name}.run")
         of_a_model(parser)
-        parser.add_argument("--data", required=True, help="the set's folder, or generated-names, generated-biography")
+        of_data(parser)
         parser.add_argument(
             "--size", default="small", choices=sorted(self.sizes), help=describe(self.sizes) + "; (default: small)"
         )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from experiments.knowledge_injection.generated import GENERATED, generate
-from experiments.knowledge_injection.sets import InjectionSet, read
+from experiments.knowledge_injection.sets import FILES, InjectionSet, read
 
 DEFAULT_PASSAGES = 60
 
@@ -21,9 +21,23 @@ def prepared(name: str) -> str:
     return name
 
 
+def of_data(parser: argparse.ArgumentParser) -> None:
+    """Adds the set."""
+    generated = ", ".join(GENERATED)
+    parser.add_argument("--data", type=at_hand, required=True, help=f"the set's folder, or one of {generated}")
+
+
+def at_hand(name: str) -> str:
+    """A folder that holds a set, or a generated set's name. Raises `argparse.ArgumentTypeError`."""
+    if name not in GENERATED and not all((Path(name) / file).is_file() for file in FILES):
+        told = f"{name} holds no {' and '.join(FILES)}; give the folder of one set, or one of {', '.join(GENERATED)}"
+        raise argparse.ArgumentTypeError(told)
+    return name
+
+
 def of_a_set(parser: argparse.ArgumentParser) -> None:
     """Adds the set, how much of it, and the seed."""
-    parser.add_argument("--data", required=True, help=f"the set's folder, or one of {', '.join(GENERATED)}")
+    of_data(parser)
     parser.add_argument("--passages", type=int, default=0, help="teach only so many, spread evenly")
     parser.add_argument("--questions", type=int, default=0, help="ask at most so many at the end")
     parser.add_argument("--look-questions", type=int, default=80, help="ask at most so many on the way")

@@ -43,11 +43,16 @@ class InjectionSet:
         )
 
 
+FILES = ("train.json", "test.jsonl")
+"""What a set's folder holds: its passages, and its questions with their answers."""
+
+
 def read(folder: Path) -> InjectionSet:
     """Reads one set. Raises `OSError` or `ValueError` when the folder does not hold one."""
     name = folder.name
-    passages = tuple(str(row["text"]) for row in json.loads((folder / "train.json").read_text()))
-    rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines() if line.strip()]
+    taught, asked = ((folder / file).read_text() for file in FILES)
+    passages = tuple(str(row["text"]) for row in json.loads(taught))
+    rows = [json.loads(line) for line in asked.splitlines() if line.strip()]
     return InjectionSet(
         name,
         passages,

@@ -3,8 +3,9 @@
     python -m experiments.quick.bench --set dev --facts 3 --runs 10 --seed 0 learning_rate=1e-3
 
 `dev.txt` is what recipes are tuned on, `held_out.txt` is only reported, `shapes.txt` holds versions, times, terms,
-prices and instructions, `rules.txt` cases, orders, denials, identifiers, addresses and lists. A question counts when
-the answer holds the wanted words, without another taught fact's. Seconds are processor seconds over the number of
+prices and instructions, `rules.txt` cases, orders, denials, identifiers, addresses and lists; `natural.txt` was
+written by somebody who knows no rule of ours, and no rule was made after its questions. A question counts when the
+answer holds the wanted words, without another taught fact's. Seconds are processor seconds over the number of
 threads: on a shared machine the clock says nothing.
 """
 
@@ -47,7 +48,7 @@ class Invented:
 
 
 def read(name: str) -> list[Invented]:
-    """Reads `dev`, `held_out`, `shapes` or `rules`."""
+    """Reads `dev`, `held_out`, `shapes`, `rules` or `natural`."""
     found = []
     for block in (HERE / f"{name}.txt").read_text().strip().split("\n\n"):
         text, *lines = block.splitlines()

@@ -18,6 +18,7 @@ from experiments.dynamics.fit import costs, curves, fit, fits, plot
 from experiments.editing import run as editing
 from experiments.editing.locality import locality
 from experiments.knowledge_injection.run import reworded
+from experiments.knowledge_injection.sets import FILES
 from experiments.learning_rate import run as learning_rate
 from experiments.mask_ratio import run as mask_ratio
 from experiments.paraphrases import run as paraphrases
@@ -70,7 +71,11 @@ def test_a_sweep_runs_what_its_file_does_not_have_yet(
     settings = {"one": ("--arm", "masked", "a=1"), "two": ("--arm", "ours")}
     trial = Sweep("trial", settings, {"small": Size(3, 70, 2, ("b=2",))}, ("--canaries",))
     output = tmp_path / "results" / "trial.jsonl"
-    words = ["trial", "--base", "models/m", "--data", "/sets/people", "--output", str(output)]
+    people = tmp_path / "people"
+    people.mkdir()
+    for name in FILES:
+        (people / name).write_text("")
+    words = ["trial", "--base", "models/m", "--data", str(people), "--output", str(output)]
     monkeypatch.setattr(sys, "argv", [*words, "--only", "one"])
     trial.main()
     asked = fake.read_text().splitlines()
@@ -93,9 +98,18 @@ def test_a_sweep_runs_what_its_file_does_not_have_yet(
 
 def test_a_failed_run_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "RUN", "no_such_module")
-    monkeypatch.setattr(sys, "argv", ["trial", "--base", "models/m", "--data", "people"])
+    monkeypatch.setattr(sys, "argv", ["trial", "--base", "models/m", "--data", "generated-names"])
     with pytest.raises(SystemExit, match="the setting 'one' ended with 1"):
         Sweep("trial", {"one": ()}, {"small": Size(1, 1, 1)}).main()
+
+
+def test_a_folder_without_a_set_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trial", "--base", "models/m", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        Sweep("trial", {"one": ()}, {"small": Size(1, 1, 1)}).main()
+    assert f"{tmp_path} holds no train.json and test.jsonl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", [mask_ratio, learning_rate, paraphrases, editing, dynamics])
