@@ -82,6 +82,12 @@ CASE = re.compile(rf"(?P<case>(?:(?i:{_SURELY}|{_PERHAPS})|To(?= [a-z])) [^,]+),
 SURELY_A_CASE = re.compile(rf"(?:{_SURELY})\s", re.IGNORECASE)
 """Behind the others there may be a mere time: "After the war, Ada lived in Wend", "To date, …"."""
 
+_GROUND = re.compile(
+    r"(?P<ground>(?P<word>Because|Although|Though|Even though|Now that|Given that|Since|As|While|Whereas) "
+    r"(?P<told>[^,]+)), (?P<then>[^,\s].*)"
+)
+"""A sentence that begins with why, or in spite of what, it is so; "Since" and "As" also begin mere times."""
+
 MANNER = re.compile(r"(?P<not>never|do not|don['’]t)\s|(?:please|always|immediately|first)\s", re.IGNORECASE)
 """What may stand before the verb of an instruction."""
 
@@ -236,6 +242,9 @@ def clause(sentence: str) -> Clause | None:
             return None
         if SURELY_A_CASE.match(body) or body.startswith("To "):
             return replace(then, opening=case["case"]) if then and not then.opening else None
+    if (ground := _GROUND.fullmatch(body)) and (len(ground["word"]) > len("While") or clause(ground["told"])):
+        then = clause(ground["then"])
+        return replace(then, opening=ground["ground"]) if then and not then.opening else None
     if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:
         return None
     opening, body = _opening(body)

@@ -5,6 +5,7 @@ import re
 from knowledge.verbs import is_noun, is_plural, never_a_verb, verb_form
 from knowledge.words import (
     ADVERBS,
+    ADVERBS_OF_MANNER,
     AUXILIARIES,
     BEFORE_A_PARTICIPLE,
     CONJUNCTIONS,
@@ -12,7 +13,10 @@ from knowledge.words import (
     DETERMINERS,
     FUNCTION_WORDS,
     KNOWN_VERBS,
+    MODALS,
+    NUMERALS,
     PARTICLES,
+    PEOPLE,
     PLURAL_MODIFIERS,
     PLURAL_VERBS,
     PLURAL_VERBS_OR_NOUNS,
@@ -45,12 +49,56 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
             continue
         if place and word in RELATIVES:
             relative += 1
-        verb = place > 0 and word.islower() and _is_verb(words, place)
+        verb = place > 0 and word.islower() and (_is_verb(words, place) or _of_a_relative(words, place))
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
         elif verb and words[place - 1].lower() not in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
-            return place if word in _SURE_VERBS else _surer_verb(words, place, quoted) or place
+            if word in _SURE_VERBS:
+                return place
+            behind_a_name = place > 1 and not words[place - 1].islower()
+            several = None if behind_a_name else _verb_of_several(words, place, quoted)
+            return _surer_verb(words, place, quoted) or several or place
+    heads = (place for place, word in enumerate(words) if word.lower() in PEOPLE or is_plural(word.lower()))
+    several = next(heads, None)
+    if several is not None and (place := _verb_of_several(words, several, quoted)):
+        return place
     return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
+
+
+def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | None:
+    """Where the verb in its bare form stands behind a plural, be it a noun elsewhere: "Buses of line 14 stop at …".
+
+    None where the head is no plural, or none of what stands before it could be of a subject.
+    """
+    if not (words[head].lower() in PEOPLE or is_plural(words[head].lower())) or any(
+        word.lower() in PREPOSITIONS | CONJUNCTIONS | RELATIVES or word.endswith(",") for word in words[:head]
+    ):
+        return None
+    if words[head + 1 : head + 2] and words[head + 1].lower() in DETERMINERS:
+        return None  # "manufactures the kayak"
+    found = [place for place in range(head + 1, len(words) - 1) if _may_begin(words, place) and not quoted[place]]
+    end = next((place for place in range(head + 1, len(words)) if words[place - 1].endswith((",", ";", ":"))), len(words))
+    found = [place for place in found if place < end]
+    if len(found) > 1 and words[found[0] - 2].lower() in DETERMINERS and is_noun(words[found[0]]):
+        return found[1]  # "Members of the book club in Wend vote on …"
+    return found[0] if found else None
+
+
+def _may_begin(words: list[str], place: int) -> bool:
+    """Whether a bare verb stands here, with what can begin a complement behind it and a noun or a name before it."""
+    before, word, after = words[place - 1].lower(), words[place], words[place + 1]
+    form = verb_form(word)
+    if form is None or form.bare != word or before in FUNCTION_WORDS | ADVERBS:
+        return False
+    if words[place - 1].islower() and before not in NUMERALS and not is_noun(before) and not is_plural(before):
+        return False
+    begins = after.lower() in DETERMINERS | PREPOSITIONS - {"of"} or not after[0].islower() or is_plural(after)
+    return begins or after in ADVERBS_OF_MANNER or after.endswith("ly")
+
+
+def _of_a_relative(words: list[str], place: int) -> bool:
+    """Whether a verb follows its "who" or "which", where also one that looks like a noun is meant: "who rent a cabin"."""
+    return words[place - 1] in {"who", "which"} and verb_form(words[place]) is not None
 
 
 def _surer_verb(words: list[str], guessed: int, quoted: list[bool]) -> int | None:
@@ -131,6 +179,10 @@ def verb_end(words: list[str], place: int) -> int:
         and not after[0][0].isdigit()
     ):
         return place + 1
+    if words[place] in BEFORE_A_PARTICIPLE - COPULAS and words[place + 1 : place + 2] == ["to"] and place + 3 < len(words):
+        return place + 2 + (words[place + 2] == "be" and re.fullmatch(PASSIVE, words[place + 3]) is None)
+    if words[place] in MODALS and place + 3 < len(words) and words[place + 1] in ADVERBS - {"not"}:
+        last += 1 if words[place + 2] == "be" else 2
     while last + 2 < len(words) and words[last + 1] in {"be", "been", "not", "also", "being"}:
         last += 1
     if words[last] in COPULAS | {"been", "be"} and last + 2 < len(words) and re.fullmatch(PASSIVE, words[last + 2]):

@@ -4,10 +4,11 @@ import re
 from functools import lru_cache
 
 from knowledge.clauses import CASE, PERSON, bare, clause, is_order
-from knowledge.words import ABBREVIATIONS, COMPANY_ENDINGS, DETERMINERS, OPENERS, PREPOSITIONS, PRONOUNS
+from knowledge.words import ABBREVIATIONS, AUXILIARIES, COMPANY_ENDINGS, DETERMINERS, OPENERS, PREPOSITIONS, PRONOUNS
 
 _JOINTS = re.compile(
-    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+)\s|[^\W\d_a-z])"
+    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+)\s|[^\W\d_a-z]"
+    rf"|[a-z]+\s(?:{'|'.join(sorted(AUXILIARIES))})\s)"
 )
 """Where a statement may end and another begin inside a sentence."""
 

@@ -77,7 +77,8 @@ def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
     if whose := re.match(r"whose\s+(?=\S+\s)", said):
         return f"{topic}{subject}'s {said[whose.end() :]}."
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
-        return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
+        once = re.match(PASSIVE, said) and re.search(r"\b(?:by|[12]\d{3})\b", said)
+        return f"{topic}{subject} {verb if verb in COPULAS else 'was' if once else 'is'} {said}."
     if PERSON.fullmatch(said) and subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Their"}:
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
     return ""

@@ -62,6 +62,8 @@ PREPOSITIONS = frozenset(
 )
 PASSING = frozenset({"now", "also", "still", "then", "later", "soon"})
 ADVERBS = PASSING | {"first", "once", "never", "always", "often", "seldom", "almost", "not"}
+ADVERBS_OF_MANNER = frozenset("alone early fast free late once together twice well".split())
+NUMERALS = frozenset("two three four five six seven eight nine ten eleven twelve".split())
 NOUNS_IN_LY = frozenset(
     """
     ally anomaly assembly belly bully butterfly daily doily dragonfly elderly family firefly folly gully holly homily
@@ -73,6 +75,9 @@ PARTICLES = frozenset("over up out off down away back".split())
 """Behind a verb and before its object: "took over the mill"."""
 
 PLURAL_MODIFIERS = frozenset("arms customs goods news operations sales savings sports systems".split())
+PEOPLE = frozenset({"people", "police", "staff"})
+"""Plural without an ending."""
+
 SOMEBODY = frozenset("anybody anyone everybody everyone nobody somebody someone".split())
 RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
 CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})

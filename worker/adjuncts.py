@@ -144,8 +144,9 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     cuts = [cut for cut in cuts if not inside_quotes(complement, [cut.start()])[0]]
     bounds = [*(cut.start() for cut in cuts), len(complement)]
     phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
-    if opening := _PREPOSITION.match(found.opening[:1].lower() + found.opening[1:]):
-        phrases.append((opening[1], found.opening[opening.end() :]))
+    opening = found.opening[:1].lower() + found.opening[1:]
+    if (why := _REASON.match(f" {opening}")) or (before := _PREPOSITION.match(opening)):
+        phrases.append((why[1], why[2]) if why else (before[1], opening[before.end() :]))
     phrases += _further(found.complement)
     phrases += [("", bare_time[1])] if bare_time else []
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
@@ -261,7 +262,7 @@ def _asked(found: Clause, words: str, rest: str, rng: random.Random) -> str:
     """The question word before the verb as questions have it ("When did Ada buy it?"), or an indirect question."""
     first, _, others = found.verb.partition(" ")
     subject = _subject(found)
-    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)
+    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement) or others.startswith("to ")
     form = verb_form(first) if first not in AUXILIARIES or owns else None
     if rng.random() < 0.75 and (form or first in AUXILIARIES):
         verb = (form.auxiliary, subject, form.bare, others) if form else (first, subject, others)
