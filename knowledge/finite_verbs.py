@@ -29,6 +29,9 @@ from knowledge.words import (
 PASSIVE = (
     r"\w+ed|born|made|built|held|sold|led|run|won|found|kept|written|sung|drawn|given|taken|shown|chosen|brought|taught|sent"
     r"|told|paid|laid|set|cut|shot|driven|grown|thrown|worn|begun|seen|spoken|stolen|struck|spent"
+    r"|beaten|bought|bound|bred|broken|broadcast|burnt|caught|cast|dealt|done|drunk|dug|eaten|fed|fined|flown|forbidden"
+    r"|forgotten|fought|frozen|heard|hidden|hit|hung|hurt|lent|lit|lost|meant|overseen|put|read|rebuilt|ridden|rung"
+    r"|sewn|shut|split|spread|spun|swept|swum|thought|torn|undertaken|understood|withdrawn|woken|woven|wound|wrapped"
 )
 """A participle behind "is" or "was"."""
 
@@ -38,6 +41,7 @@ _COMMA = re.compile(_NEXT.pattern.replace(r",?\s(?:and|but)", ",", 1))
 
 _OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
 
+_NEVER_BEFORE = DETERMINERS | PREPOSITIONS | CONJUNCTIONS
 _SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS
 
 
@@ -52,7 +56,7 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
         verb = place > 0 and word.islower() and (_is_verb(words, place) or _of_a_relative(words, place))
         if verb and relative:
             relative -= 1  # the verb of the relative clause: "The firm that makes X | is Y"
-        elif verb and words[place - 1].lower() not in DETERMINERS | PREPOSITIONS | CONJUNCTIONS:
+        elif verb and (words[place - 1].lower() not in _NEVER_BEFORE or (place == 1 and _stands_for(words))):
             if word in _SURE_VERBS:
                 return place
             behind_a_name = place > 1 and not words[place - 1].islower()
@@ -63,6 +67,11 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
     if several is not None and (place := _verb_of_several(words, several, quoted)):
         return place
     return next((place for place in range(2, len(words) - 1) if _follows_a_name(words, place, quoted)), None)
+
+
+def _stands_for(words: list[str]) -> bool:
+    """Whether a statement begins with "This was", which stands for what was said before."""
+    return words[0] in {"This", "That", "These", "Those"} and words[1] in AUXILIARIES
 
 
 def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | None:
@@ -79,6 +88,9 @@ def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | N
     found = [place for place in range(head + 1, len(words) - 1) if _may_begin(words, place) and not quoted[place]]
     end = next((place for place in range(head + 1, len(words)) if words[place - 1].endswith((",", ";", ":"))), len(words))
     found = [place for place in found if place < end]
+    past = (place for place in range(head + 1, min([end, *found])) if _is_verb(words, place) and not quoted[place])
+    if found and (place := next(past, None)):
+        return place
     if len(found) > 1 and words[found[0] - 2].lower() in DETERMINERS and is_noun(words[found[0]]):
         return found[1]  # "Members of the book club in Wend vote on …"
     return found[0] if found else None
@@ -88,10 +100,12 @@ def _may_begin(words: list[str], place: int) -> bool:
     """Whether a bare verb stands here, with what can begin a complement behind it and a noun or a name before it."""
     before, word, after = words[place - 1].lower(), words[place], words[place + 1]
     form = verb_form(word)
-    if form is None or form.bare != word or before in FUNCTION_WORDS | ADVERBS:
+    if form is None or form.bare != word or before in FUNCTION_WORDS | ADVERBS or before.endswith(("'s", "’s")):
         return False
     if words[place - 1].islower() and before not in NUMERALS and not is_noun(before) and not is_plural(before):
         return False
+    if not words[place - 1].islower() and words[place - 2].lower() in DETERMINERS and is_noun(word) and after in PREPOSITIONS:
+        return False  # "the Wend war in June"
     begins = after.lower() in DETERMINERS | PREPOSITIONS - {"of"} or not after[0].islower() or is_plural(after)
     return begins or after in ADVERBS_OF_MANNER or after.endswith("ly")
 

@@ -101,6 +101,8 @@ FUNCTION_WORDS = DETERMINERS | PREPOSITIONS | RELATIVES | CONJUNCTIONS | PRONOUN
 OPENERS = frozenset(
     """
     in on at since after before during from by under until within as for with
+    according against along among behind besides between beyond despite following inside instead like near outside over
+    throughout thanks through towards unlike upon without
     """.split()
 )
 ABBREVIATIONS = frozenset(

@@ -173,7 +173,7 @@ _OPENERS: dict[Kind, tuple[str, ...]] = {
     Kind.NUMBER: ("How much", "How many", "What number", "How"),
     Kind.REASON: ("Why", "For what reason"),
     Kind.CASE: ("When", "In which case"),
-    Kind.PHRASE: ("What", "Which", "How", "Who", "Where", "When"),
+    Kind.PHRASE: ("What", "What", "Which", "How", "Who"),
 }
 _TOPICS = tuple(
     """Paris|Albert Einstein|bread|a bicycle|the sea|music|London|the Moon|a computer|rain|Napoleon|football|a cat|the
@@ -202,8 +202,13 @@ _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.NUMBER: ("how much", "how many"),
     Kind.REASON: ("why", "for what reason"),
     Kind.CASE: ("when", "in which case"),
-    Kind.PHRASE: ("what", "who", "where", "which one"),
+    Kind.PHRASE: ("what", "what", "which one"),
 }
+_LEADS: dict[str, frozenset[str]] = {
+    "where": frozenset("in at on near behind under above below inside outside between beside across along".split()),
+    "when": frozenset("after before during until since when while".split()),
+}
+"""What a phrase begins with that is asked for by where, or by when."""
 
 _HOW = ("How do I {}?", "How can I {}?", "How does one {}?", "What must I do to {}?", "I want to {}. What now?")
 _WHAT_FOR = ("What happens when I {}?", "What is it good for, to {}?", "Why should I {}?")
@@ -279,7 +284,8 @@ def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bo
     elif rng.random() < OBJECT_SHARE and (direct := object_question(found, rng)):
         return Exercise((direct[0],), "", sentence if whole else direct[1])
     else:
-        asked = rng.choice(_WH_OBJECT[kind(sentence, place(sentence, found.gist))])
+        words = _asking(_WH_OBJECT, sentence, place(sentence, found.gist))
+        asked = rng.choice((*words, "who") if found.copula else words)
         question = f"{found.subject} {found.verb} {asked}?"
     return Exercise((question,), "", sentence if whole else found.gist)
 
@@ -298,8 +304,18 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
     if rng.random() < 0.3:
         middle = rng.randrange(len(kept))
         kept = kept[middle:] + kept[:middle]
-    question = f"{rng.choice(_OPENERS[kind(sentence, (start, end))])} {' '.join(kept)}?"
+    question = f"{rng.choice(_asking(_OPENERS, sentence, (start, end)))} {' '.join(kept)}?"
     return Exercise((question,), "", sentence if whole else sentence[start:end])
+
+
+def _asking(words: Mapping[Kind, tuple[str, ...]], sentence: str, asked: Span) -> tuple[str, ...]:
+    """Question words for a span: where and when ask for a phrase only if a preposition says that it tells so."""
+    of = kind(sentence, asked)
+    if of is not Kind.PHRASE:
+        return words[of]
+    lead = {word.lower() for word in (*sentence[: asked[0]].split()[-1:], *sentence[slice(*asked)].split()[:1])}
+    more = [word for word, prepositions in _LEADS.items() if lead & prepositions]
+    return (*words[of], *(word.capitalize() if words is _OPENERS else word for word in more))
 
 
 def _near(sentence: str, found: Clause | None, asked: Span) -> str:
@@ -392,9 +408,8 @@ def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole
     shown = rng.choice((lower_article, bare))(sentence[slice(*cue)])
     question = rng.choice(frames).format(shown)
     if wanted and rng.random() < ASIDE_SHARE:
-        asked = kind(sentence, wanted)
-        among = asked not in _TYPED and rng.random() < 0.5
-        word = rng.choice(_WH_OBJECT[asked])
+        among = kind(sentence, wanted) not in _TYPED and rng.random() < 0.5
+        word = rng.choice(_asking(_WH_OBJECT, sentence, wanted))
         question = among_asides(shown, word, rng) if among else with_aside(question, shown, rng)
     return Exercise((question,), "", sentence if whole or wanted is None else sentence[slice(*wanted)])
 
