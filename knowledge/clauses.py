@@ -53,12 +53,12 @@ _ASIDE_CLAUSE = "while|whilst|whereas|although|though"
 MORE = re.compile(rf",?\s(?:{REASON}|{_CONDITION}|{_ASIDE_CLAUSE})\s")
 """Behind what is said, why it is so, and what else is."""
 
-_WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;]+))")
+_WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;]+?))(?=[,;]|$|{MORE.pattern})")
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
 
-_RELATIVE = re.compile(r"(.*[^\W\d_a-z][\w'’-]*), (?:who|which) (?=\S+\s)")
-"""A name, and more told of it: "Ada Quill, who built the mill"."""
+_RELATIVE = re.compile(r"(.*?\w[\"”'’)]?), (?:(?:of|in|on|at|for|by|with|from|to) )?(?:who|which|whom|whose|where) (?=\S+\s)")
+"""What is said, and more told of it: "Ada Quill, who built the mill"."""
 
 _ASIDE = re.compile(
     rf"([^,]+), (?!(?:except|excluding|unlike|but|not|apart|besides|other)\b)([^,]+), "
@@ -260,7 +260,7 @@ def clause(sentence: str) -> Clause | None:
     adverb = _adverb(subject)
     subject = re.sub(r"(?<=\S)\s+\([^()]*\)$", "", subject.removesuffix(adverb).rstrip())
     begins = words[place if adverb in PASSING else place - len(adverb.split())][1]  # "never" belongs to the verb
-    if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)):
+    if not any(map(str.isalnum, subject)) or not any(map(str.isalnum, complement)) or subject.endswith(" there"):
         return None
     return Clause(subject, body[begins : words[last][2]], complement, opening)
 

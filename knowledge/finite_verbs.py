@@ -22,6 +22,7 @@ from knowledge.words import (
     PLURAL_VERBS_OR_NOUNS,
     PREPOSITIONS,
     RELATIVES,
+    SUBORDINATORS,
     VERBS,
     VERBS_OR_NOUNS,
 )
@@ -47,6 +48,9 @@ _SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS
 
 def verb_place(words: list[str], quoted: list[bool]) -> int | None:
     """Where the verb of a statement's words stands; None where the rules see none. `quoted` words are no verbs."""
+    end = next((place for place, word in enumerate(words) if place and word in SUBORDINATORS), None)
+    if end and (place := verb_place(words[:end], quoted)):
+        return place  # "Queries time out unless the flag is set"
     relative = 0
     for place, word in enumerate(words):
         if quoted[place]:
@@ -107,7 +111,7 @@ def _may_begin(words: list[str], place: int) -> bool:
     if not words[place - 1].islower() and words[place - 2].lower() in DETERMINERS and is_noun(word) and after in PREPOSITIONS:
         return False  # "the Wend war in June"
     begins = after.lower() in DETERMINERS | PREPOSITIONS - {"of"} or not after[0].islower() or is_plural(after)
-    return begins or after in ADVERBS_OF_MANNER or after.endswith("ly")
+    return begins or after in ADVERBS_OF_MANNER | PARTICLES or after.endswith("ly")
 
 
 def _of_a_relative(words: list[str], place: int) -> bool:

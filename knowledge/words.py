@@ -80,6 +80,7 @@ PEOPLE = frozenset({"people", "police", "staff"})
 
 SOMEBODY = frozenset("anybody anyone everybody everyone nobody somebody someone".split())
 RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
+SUBORDINATORS = frozenset("although because if though unless whenever whereas".split())
 CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
 ORDERS = frozenset(
     """

@@ -99,7 +99,7 @@ class Adjunct:
     @property
     def asked(self) -> tuple[str, ...]:
         """Question words for it; those that end in "…" leave its preposition to the end of the question."""
-        if self.kind is Kind.DURATION and (unit := DURATION.fullmatch(self.told)):
+        if self.kind is Kind.DURATION and (unit := DURATION.match(self.told)):
             many = (f"{self.preposition} how many {unit['unit']}",) if unit["unit"].endswith("s") else ()
             return (*_HOW_LONG[self.preposition], *many)
         if numbered := NUMBERED.fullmatch(self.told):
@@ -196,7 +196,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.PLACE
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
         return Kind.TIME if re.fullmatch(CLOCK, phrase) else Kind.DATE
-    if preposition in _HOW_LONG and DURATION.fullmatch(phrase):
+    if preposition in _HOW_LONG and (long := DURATION.match(phrase)) and re.match(r"$| (?:of|from) ", phrase[long.end() :]):
         return Kind.DURATION
     if preposition == "for" and _MONEY.fullmatch(phrase):
         return Kind.NUMBER
