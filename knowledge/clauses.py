@@ -57,7 +57,9 @@ _WHEN = re.compile(rf",?\s(?P<when>(?P<word>{_CONDITION}|{_TIME})\s(?P<told>[^,;
 _MORE_OF_ANY = re.compile(rf",\s|\s(?:which|who)\s|{MORE.pattern}")
 
 
-_RELATIVE = re.compile(r"(.*?\w[\"”'’)]?), (?:(?:of|in|on|at|for|by|with|from|to) )?(?:who|which|whom|whose|where) (?=\S+\s)")
+_RELATIVE = re.compile(
+    r"(.*?\w[\"”'’)]?), (?:(?:of|in|on|at|for|by|with|from|to) )?(?:who|which|whom|whose|where) (?=\S+\s)"
+)
 """What is said, and more told of it: "Ada Quill, who built the mill"."""
 
 _ASIDE = re.compile(

@@ -11,6 +11,7 @@ from knowledge.words import (
     CONJUNCTIONS,
     COPULAS,
     DETERMINERS,
+    FREE_RELATIVES,
     FUNCTION_WORDS,
     KNOWN_VERBS,
     MODALS,
@@ -55,7 +56,7 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
     for place, word in enumerate(words):
         if quoted[place]:
             continue
-        if place and word in RELATIVES:
+        if word in RELATIVES if place else word in FREE_RELATIVES:
             relative += 1
         verb = place > 0 and word.islower() and (_is_verb(words, place) or _of_a_relative(words, place))
         if verb and relative:
@@ -90,7 +91,9 @@ def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | N
     if words[head + 1 : head + 2] and words[head + 1].lower() in DETERMINERS:
         return None  # "manufactures the kayak"
     found = [place for place in range(head + 1, len(words) - 1) if _may_begin(words, place) and not quoted[place]]
-    end = next((place for place in range(head + 1, len(words)) if words[place - 1].endswith((",", ";", ":"))), len(words))
+    end = next(
+        (place for place in range(head + 1, len(words)) if words[place - 1].endswith((",", ";", ":"))), len(words)
+    )
     found = [place for place in found if place < end]
     past = (place for place in range(head + 1, min([end, *found])) if _is_verb(words, place) and not quoted[place])
     if found and (place := next(past, None)):
@@ -108,14 +111,19 @@ def _may_begin(words: list[str], place: int) -> bool:
         return False
     if words[place - 1].islower() and before not in NUMERALS and not is_noun(before) and not is_plural(before):
         return False
-    if not words[place - 1].islower() and words[place - 2].lower() in DETERMINERS and is_noun(word) and after in PREPOSITIONS:
+    if (
+        not words[place - 1].islower()
+        and words[place - 2].lower() in DETERMINERS
+        and is_noun(word)
+        and after in PREPOSITIONS
+    ):
         return False  # "the Wend war in June"
     begins = after.lower() in DETERMINERS | PREPOSITIONS - {"of"} or not after[0].islower() or is_plural(after)
     return begins or after in ADVERBS_OF_MANNER | PARTICLES or after.endswith("ly")
 
 
 def _of_a_relative(words: list[str], place: int) -> bool:
-    """Whether a verb follows its "who" or "which", where also one that looks like a noun is meant: "who rent a cabin"."""
+    """Whether a verb follows its "who" or "which", if it looks like a noun too: "who rent a cabin"."""
     return words[place - 1] in {"who", "which"} and verb_form(words[place]) is not None
 
 
@@ -197,7 +205,11 @@ def verb_end(words: list[str], place: int) -> int:
         and not after[0][0].isdigit()
     ):
         return place + 1
-    if words[place] in BEFORE_A_PARTICIPLE - COPULAS and words[place + 1 : place + 2] == ["to"] and place + 3 < len(words):
+    if (
+        words[place] in BEFORE_A_PARTICIPLE - COPULAS
+        and words[place + 1 : place + 2] == ["to"]
+        and place + 3 < len(words)
+    ):
         return place + 2 + (words[place + 2] == "be" and re.fullmatch(PASSIVE, words[place + 3]) is None)
     if words[place] in MODALS and place + 3 < len(words) and words[place + 1] in ADVERBS - {"not"}:
         last += 1 if words[place + 2] == "be" else 2

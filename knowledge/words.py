@@ -80,6 +80,9 @@ PEOPLE = frozenset({"people", "police", "staff"})
 
 SOMEBODY = frozenset("anybody anyone everybody everyone nobody somebody someone".split())
 RELATIVES = frozenset({"that", "which", "who", "whom", "whose", "where", "when"})
+FREE_RELATIVES = frozenset({"Whoever", "Whatever", "Whichever", "What"})
+"""At the head of a sentence: "Whoever keeps bees must …"."""
+
 SUBORDINATORS = frozenset("although because if though unless whenever whereas".split())
 CONJUNCTIONS = frozenset({"and", "or", "but", "nor"})
 ORDERS = frozenset(

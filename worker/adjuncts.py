@@ -196,7 +196,11 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.PLACE
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
         return Kind.TIME if re.fullmatch(CLOCK, phrase) else Kind.DATE
-    if preposition in _HOW_LONG and (long := DURATION.match(phrase)) and re.match(r"$| (?:of|from) ", phrase[long.end() :]):
+    if (
+        preposition in _HOW_LONG
+        and (long := DURATION.match(phrase))
+        and re.match(r"$| (?:of|from) ", phrase[long.end() :])
+    ):
         return Kind.DURATION
     if preposition == "for" and _MONEY.fullmatch(phrase):
         return Kind.NUMBER
@@ -262,7 +266,7 @@ def _asked(found: Clause, words: str, rest: str, rng: random.Random) -> str:
     """The question word before the verb as questions have it ("When did Ada buy it?"), or an indirect question."""
     first, _, others = found.verb.partition(" ")
     subject = _subject(found)
-    owns = found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement) or others.startswith("to ")
+    owns = (found.verb in _MAY_OWN and not re.match(rf"(?:{PASSIVE})\b", found.complement)) or others.startswith("to ")
     form = verb_form(first) if first not in AUXILIARIES or owns else None
     if rng.random() < 0.75 and (form or first in AUXILIARIES):
         verb = (form.auxiliary, subject, form.bare, others) if form else (first, subject, others)

@@ -163,3 +163,57 @@ def test_the_verb_is_found_and_what_denies_it_belongs_to_it(sentence: str, subje
     assert found is not None
     assert (found.subject, found.verb) == (subject, verb)
     assert found.gist not in {"most 90 euros", "three admins"}
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "verb"),
+    [
+        ("Buses of line 14 stop at the market hall.", "Buses of line 14", "stop"),
+        ("Most shops in Wend close at six.", "Most shops in Wend", "close"),
+        ("The Marsh twins dance at the opera in Orrin.", "The Marsh twins", "dance"),
+        ("The old clocks in the tower strike 13 at noon.", "The old clocks in the tower", "strike"),
+        ("All staff report accidents to Dr Quill.", "All staff", "report"),
+        ("Orders above £50 ship free of charge.", "Orders above £50", "ship"),
+        ("Members of the book club in Wend vote on Mondays.", "Members of the book club in Wend", "vote"),
+        ("The defending champions Wend won their second title by a foul.", "The defending champions Wend", "won"),
+        (
+            "Queries against the archive time out after a minute unless it is busy.",
+            "Queries against the archive",
+            "time",
+        ),
+        ("Tenants who rent the cabin must return the key by noon.", "Tenants who rent the cabin", "must return"),
+        ("The old format can still be read with a tool.", "The old format", "can still be"),
+        ("Whoever keeps bees has to register with the county.", "Whoever keeps bees", "has to register"),
+        ("This was the first year of the cup.", "This", "was"),
+    ],
+)
+def test_the_verb_is_found_also_where_it_looks_like_a_noun(text: str, subject: str, verb: str) -> None:
+    found = clause(text)
+    assert found is not None
+    assert (found.subject, found.verb) == (subject, verb)
+
+
+@pytest.mark.parametrize("text", ["The answer to the Orrin war in June", "On Sundays there is only the later one."])
+def test_what_only_looks_like_a_statement_is_none(text: str) -> None:
+    assert clause(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("Because the bridge is closed, buses of line 14 stop at the hall.", "Because the bridge is closed"),
+        ("Since the bridge is closed, buses of line 14 stop at the hall.", "Since the bridge is closed"),
+        ("Unlike earlier ones, buses of line 14 stop at the hall.", "Unlike earlier ones"),
+        ("Since 1 March, buses of line 14 stop at the hall.", "Since 1 March"),
+    ],
+)
+def test_a_ground_stands_before_the_statement(text: str, opening: str) -> None:
+    found = clause(text)
+    assert found is not None
+    assert (found.opening, found.subject, found.gist) == (opening, "buses of line 14", "the hall")
+
+
+def test_more_of_what_is_said_is_no_part_of_the_answer() -> None:
+    found = clause("Guests of Orrin Hall receive 28 tokens, of which at least ten must be used on Sunday.")
+    assert found is not None
+    assert found.gist == "28 tokens"

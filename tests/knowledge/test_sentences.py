@@ -19,6 +19,10 @@ from knowledge.sentences import sentences, standalone
             "The lamp is dim; to change it, press a key.",
             ["The lamp is dim.", "To change it, press a key."],
         ),
+        (
+            "The council chose a line, but construction will not start in May.",
+            ["The council chose a line.", "Construction will not start in May."],
+        ),
         ("The mill grinds rye and its husks for Bo.", ["The mill grinds rye and its husks for Bo."]),
         ("The lake freezes, so the ferry is cancelled.", ["The lake freezes, so the ferry is cancelled."]),
         ("The lake is frozen, so the ferry is late.", ["The lake is frozen.", "The ferry is late."]),

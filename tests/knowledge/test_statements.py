@@ -21,6 +21,10 @@ from knowledge.statements import statements
             ("The Wend Cup: The season will begin on 2 May.", "The Wend Cup: The season will end in June."),
         ),
         (
+            "The Orrin museum, opened in 1931 by Ada Quill, holds the largest bell.",
+            ("The Orrin museum was opened in 1931 by Ada Quill.", "The Orrin museum holds the largest bell."),
+        ),
+        (
             "Ada Quill, who built and sold the mill, lives in Wend.",
             ("Ada Quill built and sold the mill.", "Ada Quill lives in Wend."),
         ),

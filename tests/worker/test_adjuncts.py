@@ -31,6 +31,18 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
             [("from", "8 to 16 May", Kind.DATE), ("at", "the Orrin Hall in Wend", Kind.PLACE)],
         ),
         ("Ada Quill sold the Orrin Mill to Bo Tarn.", [("to", "Bo Tarn", Kind.NAME)]),
+        (
+            "The oil of Wend is pressed within six hours of the harvest.",
+            [("within", "six hours of the harvest", Kind.DURATION)],
+        ),
+        (
+            "Because the bridge broke, buses of line 14 stop at Orrin.",
+            [("at", "Orrin", Kind.PLACE), ("because", "the bridge broke", Kind.REASON)],
+        ),
+        (
+            "Queries against the archive fail after 90 seconds unless the flag is set.",
+            [("after", "90 seconds", Kind.DURATION), ("", "unless the flag is set", Kind.CASE)],
+        ),
         ("The vote was held in Wend to replace Ada Quill.", [("in", "Wend", Kind.PLACE)]),
         (
             "The games are shown on Wend One, Wend Two, and Orrin.",

@@ -3,6 +3,8 @@
 import random
 import re
 
+import pytest
+
 from knowledge.sentences import standalone
 from worker.asides import among_asides, with_aside
 from worker.questions import question_exercise
@@ -109,3 +111,17 @@ def test_a_loose_question_now_and_then_carries_an_aside_and_keeps_its_answer() -
     foreign = [one for one in asked if re.search(r"\b(?:the|every|this) (?!keeper|light)\w+", one.question)]
     assert 20 < len(foreign) < 200
     assert all(one.answer in sentence for one in foreign)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "word", "fits"),
+    [
+        ("Guests of Orrin Hall park behind the old mill.", "behind the old mill", "where", True),
+        ("Version 3 of Quillfish encrypts its files.", "its files", "where", False),
+        ("Version 3 of Quillfish encrypts its files.", "its files", "when", False),
+        ("The lily of Orrin blooms after a fire.", "after a fire", "when", True),
+    ],
+)
+def test_where_and_when_ask_only_for_what_tells_it(sentence: str, answer: str, word: str, fits: bool) -> None:
+    given = {said for question, said in asked(sentence) if re.search(rf"\b{word}\b", question, re.IGNORECASE)}
+    assert (answer in given) is fits
