@@ -25,6 +25,7 @@ from knowledge.words import (
     PASSING,
     PLURAL_VERBS,
     PLURAL_VERBS_OR_NOUNS,
+    POSSESSIVES,
     PREPOSITIONS,
     PRONOUNS,
     SOMEBODY,
@@ -182,7 +183,7 @@ class Clause:
     def pronoun(self) -> bool:
         """Whether the subject cannot be understood without an earlier sentence."""
         words = self.subject.lower().split()
-        return words[0] in {"his", "her", "its", "their"} or (len(words) == 1 and words[0] in PRONOUNS)
+        return words[0] in POSSESSIVES or (len(words) == 1 and words[0] in PRONOUNS)
 
 
 def before_more(told: str, cut: re.Pattern[str]) -> str:
@@ -321,9 +322,10 @@ def _about(topic: str, rest: str) -> Clause | None:
     parsed = clause(rest)
     if parsed is None:
         return None
-    if parsed.pronoun:
+    first = parsed.subject.split()[0].lower()
+    if parsed.pronoun and first not in POSSESSIVES:
         return replace(parsed, subject=topic, opening=opening or parsed.opening)
-    alone = parsed.opening or parsed.subject.split()[0].lower() not in DETERMINERS
+    alone = parsed.opening or first not in DETERMINERS
     return parsed if alone else replace(parsed, subject=f"{topic}: {parsed.subject}")
 
 

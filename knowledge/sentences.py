@@ -6,11 +6,18 @@ from functools import lru_cache
 from knowledge.clauses import CASE, PERSON, bare, clause, is_order
 from knowledge.words import ABBREVIATIONS, AUXILIARIES, COMPANY_ENDINGS, DETERMINERS, OPENERS, PREPOSITIONS, PRONOUNS
 
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+
 _JOINTS = re.compile(
-    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+)\s|[^\W\d_a-z]"
+    r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+),?\s|[^\W\d_a-z]"
     rf"|[a-z]+\s(?:{'|'.join(sorted(AUXILIARIES))})\s)"
 )
 """Where a statement may end and another begin inside a sentence."""
+
+_IN_A_PLACE = re.compile(
+    rf"(?:In|At|On|Near|Within)\s((?:(?:the|an?)\s)?(?:[a-z-]+\s){{0,4}}(?!(?:{_MONTHS}))[^\W\d_a-z].*)"
+)
+"""Where it is so that nobody and nothing with a name does it: "In the kingdom of Wend, salt is money"."""
 
 _OF_A_NAME = re.compile(r"\sof\s(?:the\s(?:\S+\s){0,3})?[^\W\d_a-z]")
 """Behind "the capital of Wend" an "its" may mean either."""
@@ -87,6 +94,8 @@ def _topic(sentence: str) -> str | None:
     if owner := re.match(rf"({PERSON.pattern}?)['’]s?\s+[a-z]", found.subject):
         return owner[1]
     subject = re.sub(r",\s+[a-z].*|\s+\(.*", "", found.subject)
+    if (named := _IN_A_PLACE.match(found.opening)) and not re.search(r"(?<!^)\b[^\W\d_a-z]", subject):
+        subject = named[1]
     return subject[0].upper() + subject[1:] if len(subject.split()) <= 8 else None
 
 

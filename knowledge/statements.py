@@ -15,10 +15,12 @@ from knowledge.words import COPULAS, MODALS, PREPOSITIONS
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
 
+_A_NAME = re.compile(r"[\"“]?[^\W\d_a-z][\w'’.-]*(?:\s(?:(?:of|the|and)\s)*[^\W_a-z][\w'’.-]*){0,5}[\"”]?")
+
 _OF_ANOTHER = re.compile(
-    rf"(?:(?:{PASSIVE})\sby\s)?(?P<other>{PERSON.pattern}(?=, who\s)"
+    rf"(?:(?:{PASSIVE})\sby\s)?(?P<other>{PERSON.pattern}(?=, (?:who|an?|the)\s)"
     r"|(?:the\s(?:[a-z-]+\s){0,3})?[^\W\d_a-z][\w'’-]*(?:\s[^\W\d_a-z][\w'’-]*){0,3}(?=, which\s))"
-    r", wh(?:o|ich) (?P<told>.+)"
+    r"(?:, (?P<being>(?:an?|the) (?:(?! and )[^,])+))?(?:, wh(?:o|ich) (?P<told>.+))?"
 )
 """What ends with a name of which more is told. Behind "the sister of Ada Quill, who" it could be either."""
 
@@ -34,18 +36,20 @@ def statements(sentence: str) -> tuple[str, ...]:
     body = sentence.rstrip(" .!。")
     if found is None or found.pronoun or not body.endswith(found.complement):
         return (sentence,)
-    if named := _OF_ANOTHER.fullmatch(found.complement):
-        other = named["other"]
-        more = f"{other[0].upper()}{other[1:]} {named['told']}."
-        if (parsed := clause(more)) and len(parsed.subject) == len(other):
-            return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), more)
+    if (named := _OF_ANOTHER.fullmatch(found.complement)) and (named["being"] or named["told"]):
+        other = named["other"][0].upper() + named["other"][1:]
+        verb = found.verb if found.verb in COPULAS else "is"
+        more = [f"{other} {verb} {named['being']}."] if named["being"] else []
+        more += [f"{other} {named['told']}."] if named["told"] else []
+        if all((parsed := clause(each)) and len(parsed.subject) == len(other) for each in more):
+            return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), *more)
     led = topic(body)
     behind = led.end() if led else 0
     between = None if found.opening else aside(body, behind)
     told, asides = found.complement, [_of_aside(body[:behind], between, found.verb)] if between else []
     main = body[: between.end(1)] + " " + body[between.end() :] if between else body
     joins = [join for join in next_verbs(told) if not any(inside_quotes(told, [join.start()]))]
-    if not joins or _DEPENDENT.search(told) or DENIAL.search(f"{found.verb} {told}"):
+    if not joins or _DEPENDENT.search(told[: joins[-1].start()]) or DENIAL.search(f"{found.verb} {told}"):
         return (*filter(None, asides), f"{main}.") if any(asides) else (sentence,)
     ends = [*(join.start() for join in joins[1:]), len(told)]
     parts = [told[join.end() : end] for join, end in zip(joins, ends, strict=True)]
@@ -79,6 +83,7 @@ def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
         once = re.match(PASSIVE, said) and re.search(r"\b(?:by|[12]\d{3})\b", said)
         return f"{topic}{subject} {verb if verb in COPULAS else 'was' if once else 'is'} {said}."
-    if PERSON.fullmatch(said) and subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Their"}:
+    owned = subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Its", "Their"} or "'s " in subject
+    if owned and not PERSON.fullmatch(subject) and _A_NAME.fullmatch(said):
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
     return ""

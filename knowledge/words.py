@@ -54,6 +54,7 @@ DETERMINERS = frozenset(
     a an the this that these those its his her their our my your each every all any no
     """.split()
 )
+POSSESSIVES = frozenset({"its", "his", "her", "their"})
 PREPOSITIONS = frozenset(
     """
     of in on at by for from to with without into onto over under near about after before between behind beyond

@@ -26,7 +26,7 @@ from knowledge.clauses import (
 )
 from knowledge.finite_verbs import PASSIVE
 from knowledge.verbs import verb_form
-from knowledge.words import AUXILIARIES, DETERMINERS, PREPOSITIONS
+from knowledge.words import AUXILIARIES, DETERMINERS, POSSESSIVES, PREPOSITIONS
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
@@ -145,8 +145,10 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     bounds = [*(cut.start() for cut in cuts), len(complement)]
     phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
     opening = found.opening[:1].lower() + found.opening[1:]
-    if (why := _REASON.match(f" {opening}")) or (before := _PREPOSITION.match(opening)):
-        phrases.append((why[1], why[2]) if why else (before[1], opening[before.end() :]))
+    if why := _REASON.match(f" {opening}"):
+        phrases.append((why[1], why[2]))
+    elif before := _PREPOSITION.match(opening):
+        phrases.append((before[1], opening[before.end() :]))
     phrases += _further(found.complement)
     phrases += [("", bare_time[1])] if bare_time else []
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
@@ -289,4 +291,5 @@ def _subject(found: Clause) -> str:
     led = topic(found.subject)
     if led is None:
         return lower_article(found.subject)
-    return f"{lower_article(found.subject[led.end() :])} of {lower_article(led[1])}"
+    of = re.sub(rf"^(?:{'|'.join(POSSESSIVES)})\s", "the ", lower_article(found.subject[led.end() :]))
+    return f"{of} of {lower_article(led[1])}"

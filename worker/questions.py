@@ -313,9 +313,12 @@ def _asking(words: Mapping[Kind, tuple[str, ...]], sentence: str, asked: Span) -
     of = kind(sentence, asked)
     if of is not Kind.PHRASE:
         return words[of]
-    lead = {word.lower() for word in (*sentence[: asked[0]].split()[-1:], *sentence[slice(*asked)].split()[:1])}
-    more = [word for word, prepositions in _LEADS.items() if lead & prepositions]
-    return (*words[of], *(word.capitalize() if words is _OPENERS else word for word in more))
+    before, first = sentence[: asked[0]].lower().split()[-1:], sentence[slice(*asked)].lower().split()[:1]
+    fitting = [word for word, prepositions in _LEADS.items() if prepositions & {*before, *first}]
+    if words is _OPENERS:
+        return (*words[of], *map(str.capitalize, fitting))
+    stranded = [f"{word} what" for word in before if any(word in prepositions for prepositions in _LEADS.values())]
+    return (*fitting, *stranded) or words[of]
 
 
 def _near(sentence: str, found: Clause | None, asked: Span) -> str:
