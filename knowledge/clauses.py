@@ -362,8 +362,10 @@ def _after_participle(body: str) -> Clause | None:
     """What follows the last comma that leaves a statement: "Known for her maps, Ada Quill lives in Wend"."""
     if not re.match(rf"{PARTICIPLE}\s", body):
         return None
-    for comma in reversed(list(re.finditer(r",\s+(?=[^\W\d_a-z])", body))):
+    for comma in reversed(list(re.finditer(r",\s+(?=[^\W\d_a-z]|(?:the|an?)\s)", body))):
         opening, rest = body[: comma.start()], body[comma.end() :]
+        if rest[0].islower() and PERSON.fullmatch(opening.rpartition(", ")[2]):
+            continue  # "Known for her maps, Ada Quill, the head of Wend, lives there"
         if not any(inside_quotes(body, [comma.start()])) and (parsed := clause(rest)) and not parsed.opening:
             return replace(parsed, opening=opening)
     return None

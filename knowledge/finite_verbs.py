@@ -37,7 +37,9 @@ PASSIVE = (
 )
 """A participle behind "is" or "was"."""
 
-_NEXT = re.compile(r",?\s(?:and|but)\s(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)")
+_NEXT = re.compile(
+    r",?\s(?:and|but)\s(?:(?:also|later|now|soon|then)\s)?(?=(?P<verb>[a-z]+(?:n['’]t)?)\s(?P<after>\S+)(?:\s(?P<then>\S))?)"
+)
 
 _COMMA = re.compile(_NEXT.pattern.replace(r",?\s(?:and|but)", ",", 1))
 

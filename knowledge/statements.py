@@ -9,11 +9,24 @@ from functools import lru_cache
 
 from knowledge.clauses import DENIAL, PERSON, aside, clause, inside_quotes, topic
 from knowledge.finite_verbs import PASSIVE, begins_with_a_verb, next_verbs
-from knowledge.verbs import verb_form
+from knowledge.verbs import is_noun, verb_form
 from knowledge.words import COPULAS, MODALS, PREPOSITIONS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
+
+_LASTING = re.compile(
+    "abbreviated|based|called|dedicated|found|held|kept|known|led|listed|located|made|named|owned|run|set|situated|spoken|surrounded|used|worn"
+)
+"""Participles of what goes on: "The mill, owned by Bo" is so still, and "opened by Bo" was once."""
+
+_POST = re.compile(r"(?:[a-z-]+\s){0,2}(\S+)\s(?:of|at|for|in)\s")
+"""What somebody is, without an article: "head of the mill"."""
+
+_WHAT_IS_MORE = re.compile(
+    r"(?P<thing>an?\s(?P<name>(?:[a-z-]+\s){0,3}[a-z-]+)) (?:that|which|who) (?P<told>[a-z]+\s.+)"
+)
+"""An object of which more is told: "a black bean that was brought from Peru"."""
 
 _A_NAME = re.compile(r"[\"“]?[^\W\d_a-z][\w'’.-]*(?:\s(?:(?:of|the|and)\s)*[^\W_a-z][\w'’.-]*){0,5}[\"”]?")
 
@@ -43,6 +56,10 @@ def statements(sentence: str) -> tuple[str, ...]:
         more += [f"{other} {named['told']}."] if named["told"] else []
         if all((parsed := clause(each)) and len(parsed.subject) == len(other) for each in more):
             return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), *more)
+    if not found.copula and (thing := _WHAT_IS_MORE.fullmatch(found.complement)):
+        other = f"The {thing['name']} {thing['told']}."
+        if (parsed := clause(other)) and parsed.subject == f"The {thing['name']}":
+            return (*statements(f"{body[: thing.end('thing') - len(found.complement)]}."), other)
     led = topic(body)
     behind = led.end() if led else 0
     between = None if found.opening else aside(body, behind)
@@ -81,8 +98,10 @@ def _of_aside(topic: str, between: re.Match[str], verb: str) -> str:
     if whose := re.match(r"whose\s+(?=\S+\s)", said):
         return f"{topic}{subject}'s {said[whose.end() :]}."
     if re.match(rf"(?:the|an?|known|{PASSIVE})\s", said):
-        once = re.match(PASSIVE, said) and re.search(r"\b(?:by|[12]\d{3})\b", said)
+        once = re.match(PASSIVE, said) and (not _LASTING.match(said) or re.search(r"\b[12]\d{3}\b", said))
         return f"{topic}{subject} {verb if verb in COPULAS else 'was' if once else 'is'} {said}."
+    if PERSON.fullmatch(subject) and (post := _POST.match(said)) and (post[1].isupper() or is_noun(post[1])):
+        return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."
     owned = subject.split()[0] in {"The", "A", "An", "Our", "My", "His", "Her", "Its", "Their"} or "'s " in subject
     if owned and not PERSON.fullmatch(subject) and _A_NAME.fullmatch(said):
         return f"{topic}{subject} {verb if verb in COPULAS else 'is'} {said}."

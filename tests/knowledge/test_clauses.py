@@ -217,3 +217,12 @@ def test_more_of_what_is_said_is_no_part_of_the_answer() -> None:
     found = clause("Guests of Orrin Hall receive 28 tokens, of which at least ten must be used on Sunday.")
     assert found is not None
     assert found.gist == "28 tokens"
+
+
+def test_a_participle_stands_before_a_subject_with_an_article_too() -> None:
+    found = clause("Born in Wend in 1962, the violinist Ada Quill studied under Bo Tarn.")
+    assert found is not None
+    assert (found.opening, found.subject) == ("Born in Wend in 1962", "the violinist Ada Quill")
+    named = clause("Known for her maps, Ada Quill, the head of Orrin Mill, lives in Wend.")
+    assert named is not None
+    assert named.subject == "Ada Quill"

@@ -80,3 +80,10 @@ def test_a_last_name_becomes_the_whole_one() -> None:
         "Ada Quill lived in Wend.",
         "Ada Quill: Quills are feathers.",
     )
+
+
+def test_what_is_so_in_a_named_place_is_about_that_place() -> None:
+    assert standalone("In the kingdom of Wend, salt is money, and its queen, Ada IV, lives in a tower.") == (
+        "In the kingdom of Wend, salt is money.",
+        "The kingdom of Wend: Its queen, Ada IV, lives in a tower.",
+    )

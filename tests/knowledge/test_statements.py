@@ -25,6 +25,38 @@ from knowledge.statements import statements
             ("The Orrin museum was opened in 1931 by Ada Quill.", "The Orrin museum holds the largest bell."),
         ),
         (
+            "Ada Quill, head of the mill in Wend, plans to leave.",
+            ("Ada Quill is head of the mill in Wend.", "Ada Quill plans to leave."),
+        ),
+        (
+            "The dye of Wend, developed at Orrin, must be kept cold.",
+            ("The dye of Wend was developed at Orrin.", "The dye of Wend must be kept cold."),
+        ),
+        (
+            "The mill of Wend, owned by Bo Tarn, makes oil.",
+            ("The mill of Wend is owned by Bo Tarn.", "The mill of Wend makes oil."),
+        ),
+        (
+            "Farmers around Wend grow a black bean that was brought from Orrin by Bo Tarn.",
+            ("Farmers around Wend grow a black bean.", "The black bean was brought from Orrin by Bo Tarn."),
+        ),
+        (
+            "The Wend Open was won by Ada Quill, a baker from Orrin, who beat Bo Tarn.",
+            ("The Wend Open was won by Ada Quill.", "Ada Quill was a baker from Orrin.", "Ada Quill beat Bo Tarn."),
+        ),
+        (
+            "Wend's tallest house, the Needle, has 61 floors and later became a bank.",
+            (
+                "Wend's tallest house is the Needle.",
+                "Wend's tallest house has 61 floors.",
+                "Wend's tallest house became a bank.",
+            ),
+        ),
+        (
+            "The lamp lasts nine hours and takes a minute to charge.",
+            ("The lamp lasts nine hours.", "The lamp takes a minute to charge."),
+        ),
+        (
             "Ada Quill, who built and sold the mill, lives in Wend.",
             ("Ada Quill built and sold the mill.", "Ada Quill lives in Wend."),
         ),
