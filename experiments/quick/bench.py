@@ -4,9 +4,9 @@
 
 `dev.txt` is what recipes are tuned on, `held_out.txt` is only reported, `shapes.txt` holds versions, times, terms,
 prices and instructions, `rules.txt` cases, orders, denials, identifiers, addresses and lists; `natural.txt` was
-written by somebody who knows no rule of ours, and no rule was made after its questions. A question counts when the
-answer holds the wanted words, without another taught fact's. Seconds are processor seconds over the number of
-threads: on a shared machine the clock says nothing.
+written by somebody who knows no rule of ours; of two of its facts the exercises were looked at since. A question
+counts when the answer holds the wanted words, without another taught fact's. Seconds are processor seconds over the
+number of threads: on a shared machine the clock says nothing.
 """
 
 import argparse
