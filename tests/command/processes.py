@@ -38,9 +38,11 @@ class Crowd:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[-1:] == [self.token]:
+                command = process.cmdline()
+                ours = command[-1:] == [self.token] and "ward.py" not in " ".join(command)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-        return [process for process in found if "ward.py" not in " ".join(process.cmdline())]
+        return found
 
     def wait_for(self, number: int, seconds: float = 30.0) -> list[psutil.Process]:
         assert until(lambda: len(self.alive()) == number, seconds), f"{len(self.alive())} alive, not {number}"
