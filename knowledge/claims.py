@@ -15,7 +15,7 @@ from typing import Literal
 from knowledge.clauses import DENIAL, Clause, clause
 from knowledge.probes import Probe, ProbeOrigin, passed, same_question
 from knowledge.sentences import standalone
-from knowledge.words import COPULAS
+from knowledge.words import COPULAS, MONTHS
 
 Kind = Literal["year", "date", "day", "time", "number", "name", "word"]
 
@@ -23,7 +23,6 @@ _NUMBERS = {
     word: str(number)
     for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
 } | {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "hundred": "100", "thousand": "1000"}
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 _VAGUE = re.compile(r"\b(?:about|around|nearly|almost|over|under|roughly|approximately|some|than|least|most|up to)\b")
 _HEDGES = frozenset({"may", "might", "could", "can", "should", "would", "must"})
@@ -238,7 +237,7 @@ def _kind(phrase: str) -> Kind:
     """What an answer looks like: two answers of different kinds answer different questions."""
     body = re.sub(r"^(?:the|a|an)\s+", "", phrase.strip(), flags=re.IGNORECASE)
     first = body.split()[0].strip("“\"'‘,") if body.split() else ""
-    if re.search(rf"\b(?:{_MONTHS})\b", body) and (re.search(r"\d", body) or re.fullmatch(_MONTHS, first)):
+    if re.search(rf"\b(?:{MONTHS})\b", body) and (re.search(r"\d", body) or re.fullmatch(MONTHS, first)):
         return "date"
     if re.match(rf"(?:{_DAYS})", first):
         return "day"
@@ -259,9 +258,7 @@ def _is_specific(phrase: str) -> bool:
 
 def _without_when(phrase: str) -> str:
     """Without what follows a comma, and without a time: "Acme in 1990" → "Acme"."""
-    return re.split(rf",|\s(?:in|on|at|since|with)\s(?=\d|{_MONTHS}|{_DAYS})|\s(?:with|together|alongside)\s", phrase)[
-        0
-    ]
+    return re.split(rf",|\s(?:in|on|at|since|with)\s(?=\d|{MONTHS}|{_DAYS})|\s(?:with|together|alongside)\s", phrase)[0]
 
 
 def _asks_for_a_description(question: str) -> bool:

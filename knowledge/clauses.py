@@ -19,6 +19,7 @@ from knowledge.words import (
     DEGREES,
     DETERMINERS,
     FUNCTION_WORDS,
+    MONTHS,
     NOUNS_IN_LY,
     OPENERS,
     ORDERS,
@@ -86,7 +87,7 @@ SURELY_A_CASE = re.compile(rf"(?:{_SURELY})\s", re.IGNORECASE)
 """Behind the others there may be a mere time: "After the war, Ada lived in Wend", "To date, …"."""
 
 _GROUND = re.compile(
-    r"(?P<ground>(?P<word>Because|Although|Though|Even though|Now that|Given that|Since|As|While|Whereas) "
+    r"(?P<ground>(?:(?:Because|Although|Though|Even though|Now that|Given that|Whereas)|(?P<perhaps>Since|As|While)) "
     r"(?P<told>[^,]+)), (?P<then>[^,\s].*)"
 )
 """A sentence that begins with why, or in spite of what, it is so; "Since" and "As" also begin mere times."""
@@ -105,8 +106,8 @@ ORDER = re.compile(
 
 
 _EARLY = re.compile(
-    r"((?:In|Since|By|Until|During)\s(?:the\s)?(?:[12]\d{3}s?|(?:January|February|March|April|May|June|July|August"
-    r"|September|October|November|December)(?:\s\d{4})?))\s(?=(?:the|an?)\s|[^\W_a-z])"
+    rf"((?:In|Since|By|Until|During)\s(?:the\s)?(?:[12]\d{{3}}s?|(?:{MONTHS})(?:\s\d{{4}})?))"
+    r"\s(?=(?:the|an?)\s|[^\W_a-z])"
 )
 """When something was, before the subject and without a comma: "In 1960 the village …"."""
 
@@ -245,7 +246,7 @@ def clause(sentence: str) -> Clause | None:
             return None
         if SURELY_A_CASE.match(body) or body.startswith("To "):
             return replace(then, opening=case["case"]) if then and not then.opening else None
-    if (ground := _GROUND.fullmatch(body)) and (len(ground["word"]) > len("While") or clause(ground["told"])):
+    if (ground := _GROUND.fullmatch(body)) and (not ground["perhaps"] or clause(ground["told"])):
         then = clause(ground["then"])
         return replace(then, opening=ground["ground"]) if then and not then.opening else None
     if (order := ORDER.fullmatch(body)) and clause(order["then"]) is None:

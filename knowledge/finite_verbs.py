@@ -92,13 +92,11 @@ def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | N
         return None
     if words[head + 1 : head + 2] and words[head + 1].lower() in DETERMINERS:
         return None  # "manufactures the kayak"
-    found = [place for place in range(head + 1, len(words) - 1) if _may_begin(words, place) and not quoted[place]]
-    end = next(
-        (place for place in range(head + 1, len(words)) if words[place - 1].endswith((",", ";", ":"))), len(words)
-    )
-    found = [place for place in found if place < end]
-    past = (place for place in range(head + 1, min([end, *found])) if _is_verb(words, place) and not quoted[place])
-    if found and (place := next(past, None)):
+    ends = (place for place in range(head + 1, len(words) - 1) if words[place - 1].endswith((",", ";", ":")))
+    here = [place for place in range(head + 1, next(ends, len(words) - 1)) if not quoted[place]]
+    found = [place for place in here if _may_begin(words, place)]
+    surer = (place for place in here if found and place < found[0] and _is_verb(words, place))
+    if place := next(surer, None):
         return place
     if len(found) > 1 and words[found[0] - 2].lower() in DETERMINERS and is_noun(words[found[0]]):
         return found[1]  # "Members of the book club in Wend vote on …"

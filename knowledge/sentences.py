@@ -4,9 +4,16 @@ import re
 from functools import lru_cache
 
 from knowledge.clauses import CASE, PERSON, bare, clause, is_order
-from knowledge.words import ABBREVIATIONS, AUXILIARIES, COMPANY_ENDINGS, DETERMINERS, OPENERS, PREPOSITIONS, PRONOUNS
-
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+from knowledge.words import (
+    ABBREVIATIONS,
+    AUXILIARIES,
+    COMPANY_ENDINGS,
+    DETERMINERS,
+    MONTHS,
+    OPENERS,
+    PREPOSITIONS,
+    PRONOUNS,
+)
 
 _JOINTS = re.compile(
     r";\s+(?=\S)|,\s(?:and|but|while|whereas|so)\s(?=(?:it|he|she|they|(?:its|his|her|their|the|an?)\s[a-z]+),?\s|[^\W\d_a-z]"
@@ -15,7 +22,7 @@ _JOINTS = re.compile(
 """Where a statement may end and another begin inside a sentence."""
 
 _IN_A_PLACE = re.compile(
-    rf"(?:In|At|On|Near|Within)\s((?:(?:the|an?)\s)?(?:[a-z-]+\s){{0,4}}(?!(?:{_MONTHS}))[^\W\d_a-z].*)"
+    rf"(?:In|At|On|Near|Within)\s((?:(?:the|an?)\s)?(?:[a-z-]+\s){{0,4}}(?!(?:{MONTHS}))[^\W\d_a-z].*)"
 )
 """Where it is so that nobody and nothing with a name does it: "In the kingdom of Wend, salt is money"."""
 

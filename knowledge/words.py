@@ -1,5 +1,8 @@
 """English words by what they do in a statement, as `knowledge.clauses` takes it apart. No word of any data set."""
 
+MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+"""Alternatives of a pattern."""
+
 COPULAS = frozenset({"is", "are", "was", "were"})
 BEFORE_A_PARTICIPLE = COPULAS | {"has", "have", "had"}
 BEFORE_NT = "is are was were has have had would could must should does do did wo ca".split()

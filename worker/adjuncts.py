@@ -26,16 +26,13 @@ from knowledge.clauses import (
 )
 from knowledge.finite_verbs import PASSIVE
 from knowledge.verbs import verb_form
-from knowledge.words import AUXILIARIES, DETERMINERS, POSSESSIVES, PREPOSITIONS
+from knowledge.words import AUXILIARIES, DETERMINERS, MONTHS, POSSESSIVES, PREPOSITIONS
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
 
-_DAY_OR_MONTH = (
-    "January|February|March|April|May|June|July|August|September|October|November|December"
-    "|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
-)
+_DAY_OR_MONTH = MONTHS + "|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
 _TIME = re.compile(
     rf"\b(?:{YEAR.pattern}s?|\d{{1,2}}(?:st|nd|rd|th|:\d\d)?|[ap]\.?m|the|of|to|and|early|late|mid|about|end|beginning|middle"
     rf"|{_DAY_OR_MONTH}|noon|midnight|spring|summer|autumn|winter|morning|afternoon|evening|night)\b"

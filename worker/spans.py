@@ -10,13 +10,13 @@ from itertools import pairwise
 
 from knowledge.clauses import MOST_WORDS, ORDER_VERB, PARTICIPLE, REASON, Clause, clause, told_when, topic
 from knowledge.occasions import occasion
-from knowledge.words import FUNCTION_WORDS
+from knowledge.words import FUNCTION_WORDS, MONTHS
 
 Span = tuple[int, int]
 """Start and end in characters."""
 
 _MONTH = (
-    r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    rf"(?:{MONTHS}"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?"
 )
 YEAR = re.compile(r"[12]\d{3}")
