@@ -2,8 +2,9 @@
 
 On the way two facts are superseded by a new text with their key, and two are forgotten. After each step every question
 is asked of the live version, by its number, through `POST /ask`. The questions are natural ones that the service never
-sees otherwise (`experiments/quick/held_out.txt`), and the canaries of the gate. Prints a table, draws a plot, and ends
-with a line of JSON; the exit status is 0 only if nothing was lost by an update.
+sees otherwise (`experiments/quick/held_out_wide.txt`: twelve a fact, as one of the four of `held_out.txt` is already a
+twelfth of a batch), and the canaries of the gate. Prints a table, draws a plot, and ends with a line of JSON; the exit
+status is 0 only if nothing was lost by an update.
 """
 
 import argparse
@@ -31,7 +32,7 @@ LEAST_CANARIES = 0.98
 
 SUPERSEDED = {
     # batch with which the new text comes: old words, new words
-    5: ("62 kilograms", "71 kilograms"),
+    5: ("62", "71"),
     8: ("Amara Feldt", "Petra Lindqvist"),
 }
 FORGOTTEN = {
@@ -75,7 +76,7 @@ class RetentionDrill:
     def __init__(self, api: Api, screen: Screen, batches: int, facts: int) -> None:
         self.api = api
         self.screen = screen
-        pool = read("held_out")
+        pool = read("held_out_wide")
         self.batches = [
             [Taught(fact, number + 1) for fact in pool[number * facts : (number + 1) * facts]]
             for number in range(batches)
@@ -205,9 +206,20 @@ class RetentionDrill:
 
     def kept(self) -> dict[int, float]:
         """For each batch its score after the last step over its score when it went live."""
-        last = self.steps[-1].right
-        first = {number: next(step.right[number] for step in self.steps if number in step.right) for number in last}
+        last, first = self.steps[-1].right, self._when_live()
         return {number: round(last[number] / first[number], 3) if first[number] else 1.0 for number in last}
+
+    def kept_of_all(self) -> float:
+        """The same of all batches but the last together, whose scores say more than one batch's."""
+        earlier = list(self.steps[-1].right)[:-1]
+        first = sum(self._when_live()[number] for number in earlier)
+        return round(sum(self.steps[-1].right[number] for number in earlier) / first, 3) if first else 1.0
+
+    def _when_live(self) -> dict[int, float]:
+        return {
+            number: next(step.right[number] for step in self.steps if number in step.right)
+            for number in self.steps[-1].right
+        }
 
     def forgotten(self) -> list[Taught]:
         """The facts that were forgotten."""
@@ -221,6 +233,7 @@ class RetentionDrill:
             "facts": sum(1 for _ in self._alive()),
             "least_kept": min(kept.values()),
             "kept": kept,
+            "kept_of_all": self.kept_of_all(),
             "score": round(sum(self.steps[-1].right.values()) / len(kept), 3),
             "canaries": {
                 "known_to_base": len(self.known),
