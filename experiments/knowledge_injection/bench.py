@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -193,14 +194,18 @@ def reference(
     model.set_attn_implementation("sdpa")  # type: ignore[operator]
     adapted = peft.get_peft_model(model, config).train()
 
+    collated: deque[int] = deque()
+    """Tokens of the batches in hand: one is made ahead of the step that takes it."""
+
     class Watch(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            course.tokens += collated.popleft()
             adapted.eval()
             course.step(adapted)
             adapted.train()
 
     def collate(sequences: list[Sequence]) -> dict[str, torch.Tensor]:
-        course.tokens += sum(len(sequence.ids_T) + len(chat.before_user) for sequence in sequences)
+        collated.append(sum(len(sequence.ids_T) + len(chat.before_user) for sequence in sequences))
         return padded(chat, sequences)
 
     with tempfile.TemporaryDirectory() as folder:
