@@ -25,6 +25,9 @@ LOOK_SECONDS = 1.0
 TERMINATE_SECONDS = 15.0
 """What a step and a checkpoint may take; less than the worker's own grace (command/parts.py)."""
 
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Has glibc ask for huge pages: a step takes and returns gibibytes, and each page of them is a fault."""
+
 _ERRORS: dict[str, type[EngrainError]] = {
     error.__name__: error for error in (InvalidRecipe, InjectionFailed, Unavailable, DiskFull)
 }
@@ -66,6 +69,7 @@ def train(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env=HUGE_PAGES | os.environ,
             )
         try:
             os.setpriority(os.PRIO_PROCESS, child.pid, niceness)

@@ -12,6 +12,7 @@ given up at `--patience` times our seconds. Ends with one line of JSON.
 import argparse
 import contextlib
 import json
+import os
 import random
 import resource
 import subprocess
@@ -36,6 +37,7 @@ from worker import base_model, lora, probing, trainer
 from worker.batches import exercise, turns
 from worker.demasking import IGNORED, ChatForm, Sequence, chat_form, restore
 from worker.spec import Lesson
+from worker.training_process import HUGE_PAGES
 
 ENOUGH = 0.9
 GFLOP_A_TOKEN_AND_WEIGHT = 4e-9
@@ -137,7 +139,8 @@ def _child(arguments: argparse.Namespace, name: str, **changes: float) -> dict[s
         for word in (f"--{field.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, "-m", "experiments.knowledge_injection.bench", *words]
-    out = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    environment = os.environ if name == "reference" else HUGE_PAGES | os.environ
+    out = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment).stdout
     line = out.strip().splitlines()[-1]
     print(line, flush=True)
     return dict(json.loads(line))

@@ -132,3 +132,15 @@ def test_a_child_that_is_done_and_does_not_end_has_trained(tmp_path: Path) -> No
     assert _run(tmp_path, "say(kind='log', text='whole')\nsay(kind='done')\ntime.sleep(60)", stop_after=30)[1] == [
         "whole"
     ]
+
+
+def test_the_child_asks_for_huge_pages_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = "import os\nsay(kind='log', text=os.environ['GLIBC_TUNABLES'])\nsay(kind='done')\n"
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert _run(tmp_path / "a", program)[1] == ["glibc.malloc.hugetlb=1"]
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
+    assert _run(tmp_path / "b", program)[1] == ["glibc.malloc.arena_max=1"]
