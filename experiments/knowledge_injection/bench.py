@@ -6,7 +6,8 @@ Each run is a process of its own, so that its peak memory is its own. First both
 in turn, the paper's exercises in batches of the same size, for tokens a second: those of the exercises with the chat
 template's start, without padding, however a loop computes them. Then each trains from nothing, ours with our own
 recipe, until 90 % of the probes of both directions pass, asked every so often with the clock stopped. The reference is
-given up at `--patience` times our seconds. Ends with one line of JSON.
+given up at `--patience` times our seconds. Ours has the environment of a job's training (`HUGE_PAGES`), the reference
+the plain one. Ends with one line of JSON.
 """
 
 import argparse
@@ -197,8 +198,7 @@ def reference(
     model.set_attn_implementation("sdpa")  # type: ignore[operator]
     adapted = peft.get_peft_model(model, config).train()
 
-    collated: deque[int] = deque()
-    """Tokens of the batches in hand: one is made ahead of the step that takes it."""
+    collated: deque[int] = deque()  # tokens of the batches in hand: one is made ahead of the step that takes it
 
     class Watch(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
