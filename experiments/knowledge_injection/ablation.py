@@ -4,6 +4,9 @@
 
 The last line of each run is passed on, and a table of them printed at the end, on standard error. Runs are as long in
 tokens, not in steps, so that an ingredient that costs tokens is charged for them.
+
+The base model writes no questions about a passage of one sentence, and where it has none one is made by rule. So on
+NameDescription the two rows without one of these are the first again; Biography and Wiki tell them apart.
 """
 
 import argparse
@@ -24,6 +27,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "anything held": ("replay_count=0", "foil_count=0"),
     "no restoring of the passage (.1)": ("restore_share=0.1", "question_share=0.35"),
     "blanks": ("blank_share=0",),
+    "questions of either kind (blanks alone)": ("question_share=0", "written_share=0"),
     "questions made by rule": ("question_share=0", "written_share=0.9"),
     "questions that the base model writes": ("question_share=0.9", "written_share=0"),
     "answers alone (whole sentences)": ("whole_share=1",),
