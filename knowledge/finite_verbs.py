@@ -66,6 +66,8 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
         elif verb and (words[place - 1].lower() not in _NEVER_BEFORE or (place == 1 and _stands_for(words))):
             if word in _SURE_VERBS:
                 return place
+            if word not in KNOWN_VERBS and is_plural(word) and _behind_a_person(words, place - 1):
+                return place - 1  # "Ada Quill repairs clocks in Wend"
             behind_a_name = place > 1 and not words[place - 1].islower()
             several = None if behind_a_name else _verb_of_several(words, place, quoted)
             return _surer_verb(words, place, quoted) or several or place
@@ -79,6 +81,13 @@ def verb_place(words: list[str], quoted: list[bool]) -> int | None:
 def _stands_for(words: list[str]) -> bool:
     """Whether a statement begins with "This was", which stands for what was said before."""
     return words[0] in {"This", "That", "These", "Those"} and words[1] in AUXILIARIES
+
+
+def _behind_a_person(words: list[str], place: int) -> bool:
+    """Whether a verb of a third person stands behind two to four capitalised words, which begin the statement."""
+    form = verb_form(words[place])
+    named = 2 <= place <= 4 and all(word[0].isupper() for word in words[:place]) and words[0].lower() not in DETERMINERS
+    return named and form is not None and form.third
 
 
 def _verb_of_several(words: list[str], head: int, quoted: list[bool]) -> int | None:

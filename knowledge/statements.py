@@ -7,10 +7,10 @@ May.", "The mill makes oil."
 import re
 from functools import lru_cache
 
-from knowledge.clauses import DENIAL, PERSON, aside, clause, inside_quotes, topic
+from knowledge.clauses import DENIAL, PERSON, Clause, aside, clause, inside_quotes, topic
 from knowledge.finite_verbs import PASSIVE, begins_with_a_verb, next_verbs
-from knowledge.verbs import is_noun, verb_form
-from knowledge.words import COPULAS, MODALS, PREPOSITIONS
+from knowledge.verbs import is_noun, may_be_a_noun, verb_form
+from knowledge.words import COPULAS, FUNCTION_WORDS, MODALS, PREPOSITIONS
 
 _DEPENDENT = re.compile(r"\b(?:that|which|who|whom|whose|where|when|while|because|if|as)\b|\bto\s(?!the\s|an?\s)[a-z]")
 _PASSIVE_GOES_ON = re.compile(rf"(?:{PASSIVE})(?=$|\s(?:{'|'.join(sorted(PREPOSITIONS))}|again|later|soon)\b)")
@@ -37,10 +37,66 @@ _OF_ANOTHER = re.compile(
 )
 """What ends with a name of which more is told. Behind "the sister of Ada Quill, who" it could be either."""
 
+_BEHIND_IT = "|".join(sorted(PREPOSITIONS | {"each", "every"}))
+_DESCRIBED = re.compile(
+    rf"(?P<thing>(?:an?|the)\s(?:(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[\w'’-]+\s){{1,5}}?)"
+    rf"(?:(?P<done>(?:{PASSIVE})\s(?:{_BEHIND_IT})\s.+)|(?:that|which|who)\s(?P<told>[a-z]+\s.+)"
+    r"|(?P<where>(?:from|in|at|on|near)\s(?:the\s(?:[a-z]+\s){0,2}(?:of\s)?)?[^\W\d_a-z].*))"
+)
+"""A thing of which more is told: "a race held in Wend", "a band from Wend", "a firm that makes kites"."""
+
+_OF_A_FIELD = re.compile(
+    r"\b(?:class|course|degree|diploma|exam|expert|lecture|lecturer|lesson|professor|specialist)\s$"
+)
+"""Behind these "in Physics" is no place."""
+
 
 @lru_cache(maxsize=20_000)
 def statements(sentence: str) -> tuple[str, ...]:
-    """The statements that a sentence joins, each with its subject; the sentence alone where the rules see only one.
+    """The statements that a sentence makes, each with its subject.
+
+    Those that it joins, and behind them what they tell of the thing that a subject is: of "The Mile is a race held in
+    Wend" "The Mile is held in Wend."
+    """
+    joined = side_by_side(sentence)
+    return (*joined, *filter(None, map(of_the_thing, joined)))
+
+
+def described(found: Clause) -> re.Match[str] | None:
+    """What a statement says that its subject is, and what it tells of that: "a race", "held in Wend"; or None."""
+    if not found.copula or found.denied or DENIAL.search(found.complement):
+        return None
+    told = _DESCRIBED.fullmatch(found.complement)
+    return told if told and may_be_a_noun(told["thing"].split()[-1]) else None
+
+
+def may_be_a_person(found: Clause) -> bool:
+    """Whether a statement's subject is a name of two words or more, without an article."""
+    return PERSON.fullmatch(found.subject) is not None and not found.subject.startswith("The ")
+
+
+@lru_cache(maxsize=20_000)
+def of_the_thing(sentence: str) -> str:
+    """What a statement tells of the thing that its subject is, as a statement of its own; or empty."""
+    found = clause(sentence)
+    told = described(found) if found and not found.pronoun and not found.opening else None
+    if found is None or told is None:
+        return ""
+    if told["where"] and (" to " in told["where"] or _OF_A_FIELD.search(told["thing"])):
+        return ""
+    if told["where"] and may_be_a_person(found) and not told["where"].startswith("from "):
+        return ""  # a smith in Wend may be anywhere
+    verb = found.verb
+    if told["done"] and (not _LASTING.match(told["done"]) or re.search(r"\b[12]\d{3}\b", told["done"])):
+        verb = {"is": "was", "are": "were"}.get(verb, verb)
+    said = f"{found.subject} {'' if told['told'] else f'{verb} '}{told['told'] or told['done'] or told['where']}."
+    parsed = clause(said)
+    return said if parsed and parsed.subject == found.subject else ""
+
+
+@lru_cache(maxsize=20_000)
+def side_by_side(sentence: str) -> tuple[str, ...]:
+    """The statements that a sentence joins; the sentence alone where the rules see only one.
 
     A participle without an object goes on with the passive before it ("was built and sold"). What stands behind "that",
     "who" or "to" may belong to somebody else: there no verb is taken for the subject's.
@@ -55,11 +111,11 @@ def statements(sentence: str) -> tuple[str, ...]:
         more = [f"{other} {verb} {named['being']}."] if named["being"] else []
         more += [f"{other} {named['told']}."] if named["told"] else []
         if all((parsed := clause(each)) and len(parsed.subject) == len(other) for each in more):
-            return (*statements(f"{body[: named.end('other') - len(found.complement)]}."), *more)
+            return (*side_by_side(f"{body[: named.end('other') - len(found.complement)]}."), *more)
     if not found.copula and (thing := _WHAT_IS_MORE.fullmatch(found.complement)):
         other = f"The {thing['name']} {thing['told']}."
         if (parsed := clause(other)) and parsed.subject == f"The {thing['name']}":
-            return (*statements(f"{body[: thing.end('thing') - len(found.complement)]}."), other)
+            return (*side_by_side(f"{body[: thing.end('thing') - len(found.complement)]}."), other)
     led = topic(body)
     behind = led.end() if led else 0
     between = None if found.opening else aside(body, behind)

@@ -55,6 +55,26 @@ def is_noun(word: str) -> bool:
 
 
 @lru_cache(maxsize=20_000)
+def is_adjective(word: str) -> bool:
+    """Whether the dictionary knows the word as an adjective: "free", "due"."""
+    return word.islower() and "ADJ" in getAllLemmas(word)
+
+
+@lru_cache(maxsize=20_000)
+def surely_a_noun(word: str) -> bool:
+    """Whether the dictionary knows the word as a noun, and neither as an adjective nor as an adverb: "kayak"."""
+    readings = getAllLemmas(word) if word.islower() else {}
+    return "NOUN" in readings and not {"ADJ", "ADV"} & set(readings)
+
+
+@lru_cache(maxsize=20_000)
+def may_be_a_noun(word: str) -> bool:
+    """Whether the dictionary knows the word as a noun or not at all: "firm", "pub", not "largest"."""
+    readings = getAllLemmas(word)
+    return not readings or "NOUN" in readings
+
+
+@lru_cache(maxsize=20_000)
 def is_plural(word: str) -> bool:
     """Whether the word is the plural of a noun: "customers"."""
     return any(word != lemma for lemma in getAllLemmas(word).get("NOUN", ()))

@@ -126,3 +126,20 @@ VERBS_OR_NOUNS = frozenset(
     """.split()
 )
 COMPANY_ENDINGS = frozenset({"inc", "ltd", "co", "corp", "jr", "sr", "etc"})
+CLASSES = frozenset(
+    """
+    academy act agency airport archive army association avenue award band bank battle bay beach board bridge brewery
+    cafe canal castle cathedral cave channel choir church cinema city clinic club coast college commission committee
+    company conference corporation council county court creek cup department district factory fair farm ferry
+    festival forest foundation gallery garden group hall harbour harbor hospital hotel house inn institute island
+    islands journal lake league library lighthouse line market marathon mill mine ministry monastery mountain
+    mountains museum observatory office orchestra palace park parliament party path peninsula port press prison
+    prize project province railway ranch regatta region republic reserve restaurant river road school sea society
+    square stadium station street studio studios temple theater theatre tower town trail treaty trophy university
+    valley village war zoo
+    """.split()
+)
+"""Last words of names that say what is named: "Kansas State University"."""
+
+LEADING_CLASSES = frozenset("cafe camp cape castle fort hotel lake port villa".split())
+"""First words of names that do: "Castle Brannoch"."""

@@ -25,8 +25,9 @@ from knowledge.clauses import (
     topic,
 )
 from knowledge.finite_verbs import PASSIVE
-from knowledge.verbs import verb_form
+from knowledge.verbs import is_adjective, verb_form
 from knowledge.words import AUXILIARIES, DETERMINERS, MONTHS, POSSESSIVES, PREPOSITIONS
+from worker.classes import class_at
 from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
@@ -104,14 +105,16 @@ class Adjunct:
         if self.kind is Kind.REASON:
             return ("why", "for what reason")
         if self.kind is Kind.FREQUENCY:
-            return ("how often", "when")
+            return ("how often", "when", *(("in which month",) if re.search(MONTHS, self.told) else ()))
         if self.kind is Kind.CASE:
             return ("when", "when", "in which case")
         if self.kind is Kind.NUMBER:
             return ("for how much", "for how much money")
         since = f"{self.preposition} " if self.preposition in {"since", "until"} else ""
+        if self.kind is Kind.TIME and self.preposition in _OF_CLAUSES:
+            return ("when", f"{self.preposition} what time", f"{self.preposition} which hour")
         if self.kind is Kind.TIME:
-            return (f"{since}when", f"{since or 'at '}what time")
+            return ("when", "at what time")
         if self.kind is Kind.DATE:
             day = re.search(r"\d", YEAR.sub("", self.told))
             exactly = (f"{since or 'on '}what date",) if day else ()
@@ -119,17 +122,21 @@ class Adjunct:
             return (f"{since}when", *exactly, *year)
         if self.kind is Kind.PLACE:
             away = "from " if self.preposition == "from" else ""
-            return (f"{away}where", f"{away or 'in '}which place", *(("what …",) if self.preposition == "at" else ()))
+            named = class_at(self.told, 0, len(self.told))
+            where = (f"{away}where", f"{away or 'in '}which place", *(("what …",) if self.preposition == "at" else ()))
+            return (*where, f"{self.preposition} which {named}", f"which {named} …") if named else where
         if self.kind is Kind.PHRASE:
             return (f"{self.preposition} what", "what …", "what …")
         to = ("where",) if self.preposition == "to" else ()
-        return (f"{self.preposition} whom", f"{self.preposition} which one", "who …", "what …", *to)
+        named = class_at(self.told, 0, len(self.told))
+        by_class = (f"{self.preposition} which {named}", f"which {named} …") if named else ()
+        return (f"{self.preposition} whom", f"{self.preposition} which one", "who …", "what …", *to, *by_class)
 
 
 @lru_cache(maxsize=20_000)
 def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     """What stands between a statement's verb and the first phrase behind it, and its adjuncts; often there are none."""
-    states = found.copula and not _PREPOSITION.match(found.complement)
+    states = found.copula and not _PREPOSITION.match(found.complement) and not _is_so(found.complement)
     states = states or re.match(r"(?:that|how|whether|why|what|who|where)\s", found.complement) is not None
     if states or DENIAL.search(f"{found.verb} {found.complement}") or LED_UP_TO.match(found.complement):
         return found.complement, ()
@@ -139,6 +146,8 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     names = [name.end() for name in _IN_A_NAME.finditer(complement)]
     cuts = [cut for cut in _PREPOSITION.finditer(complement) if cut.start() not in names]
     cuts = [cut for cut in cuts if not inside_quotes(complement, [cut.start()])[0]]
+    clocks = [clock.span() for clock in re.finditer(CLOCK, complement)]
+    cuts = [cut for cut in cuts if not any(start < cut.start() < end for start, end in clocks)]
     bounds = [*(cut.start() for cut in cuts), len(complement)]
     phrases = [(cut[1], complement[cut.end() : end].strip(" ,")) for cut, end in zip(cuts, bounds[1:], strict=True)]
     opening = found.opening[:1].lower() + found.opening[1:]
@@ -150,6 +159,12 @@ def taken_apart(found: Clause) -> tuple[str, tuple[Adjunct, ...]]:
     phrases += [("", bare_time[1])] if bare_time else []
     passive = re.match(rf"(?:{PASSIVE})\s", complement) is not None
     return complement[: bounds[0]].strip(), tuple(_adjuncts(phrases, passive))
+
+
+def _is_so(complement: str) -> bool:
+    """Whether a quality is told, and then when, where or how long it is so: "free after seven", "due within a week"."""
+    first, _, rest = complement.partition(" ")
+    return is_adjective(first) and _PREPOSITION.match(rest) is not None
 
 
 def _further(said: str) -> list[tuple[str, str]]:
@@ -193,8 +208,10 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.REASON
     if preposition == "to" and re.fullmatch(ADDRESS, phrase):
         return Kind.PLACE
+    if preposition in _OF_TIME | _OF_CLAUSES and re.fullmatch(CLOCK, phrase):
+        return Kind.TIME
     if preposition in _OF_TIME and not re.search(r"\w", _TIME.sub("", phrase)):
-        return Kind.TIME if re.fullmatch(CLOCK, phrase) else Kind.DATE
+        return Kind.DATE
     if (
         preposition in _HOW_LONG
         and (long := DURATION.match(phrase))
@@ -257,6 +274,8 @@ def _what(told: str, rng: random.Random) -> str:
     """A question word for a thing, or for what may be a person."""
     if DURATION.fullmatch(told):
         return "how long"
+    if (named := class_at(told, 0, len(told))) and rng.random() < 0.5:
+        return rng.choice((f"which {named}", f"what {named}"))
     person = re.match(_NAMED, told) is not None
     return rng.choice(("who", "what", "which one") if person else ("what", "what", "what", "which one", "who"))
 

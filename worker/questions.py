@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from knowledge.occasions import Occasion, occasion
-from knowledge.statements import statements
+from knowledge.statements import may_be_a_person, of_the_thing, side_by_side
 from worker.adjuncts import adjunct_question, object_question, shortened
 from worker.asides import among_asides, with_aside
+from worker.classes import class_at, class_of, post_question
 from worker.spans import NAME, Kind, Rarity, Span, kind, place, spans
 
 
@@ -66,6 +67,15 @@ NEAR_WORDS = 5
 
 OTHER_ANSWER_SHARE = 0.15
 """How often a cue is answered with any other piece of its sentence."""
+
+CLASS_SHARE = 0.5
+"""How often a thing of which it is known what it is is asked for by that ("which race")."""
+
+THING_SHARE = 0.4
+"""How often a question about "The Mile is a race held in Wend" asks where it is held, or which race is."""
+
+POST_SHARE = 0.25
+"""How often a question about "The mayor of Wend is Ada" asks what Ada is the mayor of."""
 
 ASIDE_SHARE = 0.25
 """How often a loose question carries words that have nothing to do with the sentence."""
@@ -192,6 +202,9 @@ _AFTER_TOPIC = r"(?<=\w): (?:It|He|She|They|Its|His|Her|Their)\b"
 """A pronoun behind the topic that it stands for, as `standalone` writes it."""
 
 _WH_SUBJECT = ("Who {}?", "What {}?", "Which one {}?", "Name who {}.", "Name what {}.", "Do you know who {}?")
+_WH_CLASS = ("Which {0} {1}?", "What {0} {1}?", "Do you know which {0} {1}?", "What is the name of the {0} that {1}?")
+_KIND_OF = ("What kind of thing is {}?", "What sort of thing is {}?", "What is {}?", "{} is what kind of thing?")
+_CLASS_FRAMES = ("Which {0} has to do with {1}?", "Which {0} is linked to {1}?", "Which {0} is it: {1}?")
 _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("who", "what", "which one"),
     Kind.PLACE: ("where", "in which place"),
@@ -235,12 +248,22 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
     if len(pieces) > 1 and rng.random() < SEVERAL_SHARE and (several := _several_cues_question(pieces, rng)):
         return several
     sentence = rng.choice(pieces)
-    sentence = rng.choice(tuple({sentence: None, **dict.fromkeys(statements(sentence))}))
+    sentence = rng.choice(tuple({sentence: None, **dict.fromkeys(side_by_side(sentence))}))
+    if (
+        (told := of_the_thing(sentence))
+        and rng.random() < THING_SHARE
+        and (asked := _thing_question(sentence, told, rng))
+    ):
+        question, answer = asked
+        return Exercise((question,), "", sentence if whole else answer)
     if (found_case := occasion(sentence)) and rng.random() < OCCASION_SHARE:
         question, answer = _occasion_question(found_case, rng)
         return Exercise((question,), "", sentence if whole else answer)
     found = clause(sentence)
     if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
+        question, answer = asked
+        return Exercise((question,), "", sentence if whole else answer)
+    if found and rng.random() < POST_SHARE and (asked := post_question(found, rng)):
         question, answer = asked
         return Exercise((question,), "", sentence if whole else answer)
     form = rng.random()
@@ -272,12 +295,28 @@ def _occasion_question(found: Occasion, rng: random.Random) -> tuple[str, str]:
     return f"{found.topic}: {question}" if found.topic else question, found.then if there else found.case
 
 
+def _thing_question(sentence: str, told: str, rng: random.Random) -> tuple[str, str] | None:
+    """Of "The Mile is a race held in Wend": which race is held in Wend, where the Mile is held, what kind it is."""
+    of, found = clause(sentence), clause(told)
+    if of is None or found is None:
+        return None
+    form = rng.random()
+    if form < 0.5:
+        return rng.choice(_WH_CLASS).format(class_of(of), shortened(found, rng)), found.subject
+    if form < 0.6 and not may_be_a_person(found):
+        return rng.choice(_KIND_OF).format(lower_article(found.subject)), class_of(of)
+    return adjunct_question(found, rng) or object_question(found, rng)
+
+
 def _clause_question(sentence: str, found: Clause, rng: random.Random, whole: bool) -> Exercise:
     subject = lower_article(found.subject)
     form = rng.random()
     if form < 0.5:
-        question = rng.choice(_WH_SUBJECT).format(shortened(found, rng))
-        question = question.replace("Which one ", "Which ones ") if found.plural else question
+        if (named := class_at(found.subject, 0, len(found.subject))) and rng.random() < CLASS_SHARE:
+            question = rng.choice(_WH_CLASS).format(named, shortened(found, rng))
+        else:
+            question = rng.choice(_WH_SUBJECT).format(shortened(found, rng))
+            question = question.replace("Which one ", "Which ones ") if found.plural else question
         return Exercise((question,), "", sentence if whole else found.subject)
     if found.copula and form < 0.75:
         question = f"{rng.choice(('Who', 'What'))} {found.verb} {rng.choice((subject, bare(subject)))}?"
@@ -311,6 +350,9 @@ def _sparse_question(sentence: str, found: Clause | None, rng: random.Random, wh
 def _asking(words: Mapping[Kind, tuple[str, ...]], sentence: str, asked: Span) -> tuple[str, ...]:
     """Question words for a span: where and when ask for a phrase only if a preposition says that it tells so."""
     of = kind(sentence, asked)
+    if of in (Kind.NAME, Kind.PLACE) and (named := class_at(sentence, *asked)):
+        which = (f"which {named}", f"what {named}")
+        return (*words[of], *(map(str.capitalize, which) if words is _OPENERS else which))
     if of is not Kind.PHRASE:
         return words[of]
     before, first = sentence[: asked[0]].lower().split()[-1:], sentence[slice(*asked)].lower().split()[:1]
@@ -410,6 +452,9 @@ def _cue_question(sentence: str, found: Clause | None, rng: random.Random, whole
     frames = _FRAMES[kind(sentence, wanted)] if wanted else _ANY_FRAME
     shown = rng.choice((lower_article, bare))(sentence[slice(*cue)])
     question = rng.choice(frames).format(shown)
+    named = class_at(sentence, *wanted) if wanted else ""
+    if named and rng.random() < CLASS_SHARE:
+        question = rng.choice(_CLASS_FRAMES).format(named, shown)
     if wanted and rng.random() < ASIDE_SHARE:
         among = kind(sentence, wanted) not in _TYPED and rng.random() < 0.5
         word = rng.choice(_asking(_WH_OBJECT, sentence, wanted))

@@ -22,8 +22,10 @@ _MONTH = (
 YEAR = re.compile(r"[12]\d{3}")
 _DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
 _DATE = rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:,?\s+\d{{4}})?|{_MONTH}\s+\d{{1,4}}(?:,\s+\d{{4}})?)\b"
-CLOCK = r"\d{1,2}(?::\d\d)?\s?[ap]\.?m\b\.?|\d{1,2}:\d\d\b"
-"""A time of day."""
+_HOUR = r"(?:\d{1,2}(?::\d\d)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_OF_DAY = r"(?:o['’]clock\b|in\sthe\s(?:morning|afternoon|evening)\b|at\s(?:night|noon)\b)"
+CLOCK = rf"\d{{1,2}}(?::\d\d)?\s?[ap]\.?m\b\.?|{_HOUR}(?:\s{_OF_DAY})+|\d{{1,2}}:\d\d\b"
+"""A time of day: "7 pm", "seven in the evening", "18:30"."""
 
 _COUNT = r"\d[\d.,]*|an?|half an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|ninety"
 DURATION = re.compile(
@@ -31,7 +33,7 @@ DURATION = re.compile(
 )
 _UNIT = r"(?:second|minute|hour|day|night|week|month|quarter|year|morning|evening|weekday|weekend|summer|winter)s?"
 OFTEN = re.compile(
-    rf"every\s(?:other\s|second\s|(?:{_COUNT})\s)?(?:{_UNIT}|{_DAY}|{_MONTH})"
+    rf"(?:every|each)\s(?:other\s|second\s|(?:{_COUNT})\s)?(?:{_UNIT}|{_DAY}|{_MONTH})"
     rf"|(?:once|twice|(?:{_COUNT})\stimes)\s(?:an?|per|every|each)\s{_UNIT}|hourly|daily|weekly|monthly|yearly"
 )
 """How often: "every other week", "twice a year"."""
@@ -118,7 +120,7 @@ def kind(sentence: str, span: Span) -> Kind:
         return Kind.CASE
     if OFTEN.fullmatch(text):
         return Kind.FREQUENCY
-    when = re.sub(rf"^every\s|\s(?:at\s)?(?:{CLOCK})$", "", when)
+    when = re.sub(rf"^(?:every|each)\s|\s(?:at\s)?(?:{CLOCK})$", "", when)
     if re.match(_DATE, text) or re.fullmatch(rf"{_DATE}|{YEAR.pattern}|{_MONTH}|{_DAY}", when):
         return Kind.DATE
     if re.fullmatch(CLOCK, text):
@@ -186,6 +188,8 @@ def spans(sentence: str) -> tuple[Span, ...]:
         return (led.span(1), *(span for span in own if not _POINTS.match(sentence, *span)))
     found = set(_dates(sentence)) | {match.span() for match in re.finditer(rf"{_QUOTED}|{_CODE}", sentence)}
     found |= {match.span(1) for match in re.finditer(_NUMBERED, sentence)}
+    clocks = [match.span() for match in re.finditer(rf"\b{_HOUR}(?:\s{_OF_DAY})+", sentence)]
+    found |= set(clocks)
     for pattern in (NAME, _NUMBER):
         inside = list(found) if pattern == _NUMBER else _dates(sentence)
         matches = [_without_first_word(sentence, match.span()) for match in re.finditer(pattern, sentence)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from knowledge.statements import statements
+from knowledge.statements import of_the_thing, statements
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,12 @@ from knowledge.statements import statements
         ),
         (
             "The Wend Open was won by Ada Quill, a baker from Orrin, who beat Bo Tarn.",
-            ("The Wend Open was won by Ada Quill.", "Ada Quill was a baker from Orrin.", "Ada Quill beat Bo Tarn."),
+            (
+                "The Wend Open was won by Ada Quill.",
+                "Ada Quill was a baker from Orrin.",
+                "Ada Quill beat Bo Tarn.",
+                "Ada Quill was from Orrin.",
+            ),
         ),
         (
             "Wend's tallest house, the Needle, has 61 floors and later became a bank.",
@@ -146,3 +151,24 @@ def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str,
 )
 def test_what_may_be_said_of_somebody_else_stays_whole(sentence: str) -> None:
     assert statements(sentence) == (sentence,)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("The Wend Mile is a running race held in Orrin each May.", "The Wend Mile is held in Orrin each May."),
+        ("The Tern is a ship built by Bo Tarn.", "The Tern was built by Bo Tarn."),
+        ("The Otters are a rock band from Wend.", "The Otters are from Wend."),
+        ("Quill Ltd is a firm that makes kites in Wend.", "Quill Ltd makes kites in Wend."),
+        ("The Pike is an inn near the river Orr.", "The Pike is near the river Orr."),
+        ("The Pike is an inn in the village of Orrin.", "The Pike is in the village of Orrin."),
+        ("The Swift is a train from Wend to Orrin.", ""),
+        ("Kiln Studies is a course in Physics.", ""),
+        ("Ada Quill is a smith in Wend.", ""),
+        ("Ada Quill is the sister of a man born in Wend.", ""),
+        ("The Tern is not a ship built by Bo Tarn.", ""),
+        ("The Tern is the largest ship in the world.", ""),
+    ],
+)
+def test_what_is_told_of_the_thing_that_a_subject_is(sentence: str, told: str) -> None:
+    assert of_the_thing(sentence) == told

@@ -53,6 +53,10 @@ def parts(sentence: str) -> list[tuple[str, str, Kind]]:
             [("by", "the Centre for Orrin", Kind.NAME), ("in", "Wend", Kind.PLACE)],
         ),
         ("Ada Quill played in the 2025 Wend Games.", [("in", "the 2025 Wend Games", Kind.PLACE)]),
+        ("Parking in Wend is free after seven in the evening.", [("after", "seven in the evening", Kind.TIME)]),
+        ("The bakery opens at five in the morning.", [("at", "five in the morning", Kind.TIME)]),
+        ("Bills of Orrin Ltd are due within 21 days.", [("within", "21 days", Kind.DURATION)]),
+        ("The pass is open from May.", [("from", "May", Kind.DATE)]),
         ("The code expires after 15 minutes.", [("after", "15 minutes", Kind.DURATION)]),
         ("Bills are paid within ten working days.", [("within", "ten working days", Kind.DURATION)]),
         (
