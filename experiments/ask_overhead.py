@@ -1,4 +1,4 @@
-"""Benchmark of what `/ask` adds to a request: the real service before a model server that answers at once.
+"""Benchmark of what `/ask` and the façade add: the real service before a model server that answers at once.
 
     python -m experiments.ask_overhead [--pending 0] [--facts 100] [--requests 2000]
 
@@ -78,9 +78,8 @@ class Timing:
 async def load(port: int, path: str, body: dict[str, Any], pid: int, *, requests: int, at_once: int) -> Timing:
     """Asks over `at_once` kept connections until all requests are answered. Raises `RuntimeError` if one fails."""
     payload = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
-    )
+    kind = "Host: 127.0.0.1\r\nContent-Type: application/json"
+    head = f"POST {path} HTTP/1.1\r\n{kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
     seconds: list[float] = []
     left = iter(range(requests))
 
@@ -168,6 +167,7 @@ def measure(held: int, pending: int, requests: int) -> dict[str, Any]:
             targets: dict[str, tuple[int, str, dict[str, Any], int]] = {
                 "model": (model_port, "/v1/chat/completions", chat, model),
                 "ask": (port, "/ask", {"question": QUESTION}, service),
+                "façade": (port, "/v1/chat/completions", chat | {"model": "default"}, service),
             }
             found: dict[str, Any] = {"facts": held, "pending": pending, "requests": requests}
             for at_once in (1, 8):

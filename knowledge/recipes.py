@@ -136,7 +136,7 @@ def default() -> Recipe:
         averaging_power=8.0,
         min_steps=24,
         settle_share=0.5,
-        steps_per_sentence=7,
+        steps_per_sentence=14,
         stop_share=0.97,
         probe_every_steps=4,
         restore_share=0.0,

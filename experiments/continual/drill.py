@@ -38,7 +38,7 @@ SUPERSEDED = {
 FORGOTTEN = {
     # batch after which it is forgotten: words that only this fact holds
     4: "Saffron Mile",
-    9: "",
+    9: "Sandpiper",
 }
 
 
@@ -51,7 +51,16 @@ class Taught:
     id: str = ""
     gone: str = ""
     before: float = 0.0
-    """Share of its questions answered rightly by the base model, before anything was taught."""
+    """Of a fact that is forgotten later: its questions right before it was taught, by the base or the version live."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A fact and the text that supersedes it; `right` of the questions whose answer changes the old text had right."""
+
+    before: Invented
+    after: Invented
+    right: int
 
 
 @dataclass
@@ -73,17 +82,25 @@ class Step:
 class RetentionDrill:
     """The story, told to a running service."""
 
-    def __init__(self, api: Api, screen: Screen, batches: int, facts: int) -> None:
+    def __init__(self, api: Api, screen: Screen, batches: int, facts: int, answers: Path | None = None) -> None:
         self.api = api
+        self.answers = answers
         self.screen = screen
-        pool = read("held_out_wide")
+        pool = read("held_out_wide") + read("held_out_more")
         self.batches = [
             [Taught(fact, number + 1) for fact in pool[number * facts : (number + 1) * facts]]
             for number in range(batches)
         ]
+        self.doomed = [
+            one
+            for last, words in FORGOTTEN.items()
+            for batch in self.batches[:last]
+            for one in batch
+            if words in one.fact.text
+        ]
         self.steps: list[Step] = []
         self.violations: list[str] = []
-        self.replaced: list[tuple[Invented, Invented]] = []
+        self.replaced: list[Replaced] = []
         self.known: list[Canary] = []
 
     def run(self) -> None:
@@ -92,27 +109,34 @@ class RetentionDrill:
         for number, batch in enumerate(self.batches, 1):
             self._teach(number, batch)
             if number in FORGOTTEN:
-                words = FORGOTTEN[number] or self.batches[number - 2][0].fact.text
-                self._forget(next(one for one in self._alive() if words in one.fact.text))
+                self._forget(next(one for one in self.doomed if FORGOTTEN[number] in one.fact.text))
         self._judge()
 
     def _ask_the_base(self) -> None:
         """The namespace has no version yet: what comes is the base model's."""
-        facts = [one for batch in self.batches for one in batch]
-        for one, share in zip(facts, self._shares([one.fact for one in facts], None), strict=True):
-            one.before = share
+        self._ask_before(self.doomed, None)
         answers = self._answers([canary.question for canary in CANARIES], None, max_tokens=24)
         self.known = [canary for canary, answer in zip(CANARIES, answers, strict=True) if canary.is_right(answer)]
         self.screen.say(f"the base model answers {len(self.known)} of {len(CANARIES)} general questions")
 
+    def _ask_before(self, taught: Sequence[Taught], version: int | None) -> None:
+        """What is right of these facts while nobody has taught them."""
+        for one, share in zip(taught, self._shares([one.fact for one in taught], version), strict=True):
+            one.before = max(one.before, share)
+
     def _teach(self, number: int, batch: list[Taught]) -> None:
+        if self.steps:
+            self._ask_before([one for one in batch if one in self.doomed], self.steps[-1].version)
         documents = [{"text": one.fact.text, "key": _key(one.fact)} for one in batch]
         if number in SUPERSEDED:
             old, new = SUPERSEDED[number]
             before = next(one for one in self._alive() if old in one.fact.text)
             after = _with(before.fact, old, new)
             documents.append({"text": after.text, "key": _key(before.fact)})
-            self.replaced.append((before.fact, after))
+            changed, _ = _changed(before.fact, after)
+            given = self._answers([one.question for one in changed], self.steps[-1].version)
+            right = sum(holds(answer, one.wanted) for one, answer in zip(changed, given, strict=True))
+            self.replaced.append(Replaced(before.fact, after, right))
             before.gone = "superseded"
             batch.append(Taught(after, number))
         posted = self.api.teach(documents, "default")
@@ -166,7 +190,14 @@ class RetentionDrill:
         for (fact, one), answer in zip(asked, answers, strict=True):
             others = (name for name in names if not holds(fact.text, name) and not holds(one.question, name))
             right[fact.text].append(holds(answer, one.wanted) and not any(holds(answer, name) for name in others))
+            self._note(version, one, answer, right=right[fact.text][-1])
         return [sum(right[fact.text]) / len(right[fact.text]) for fact in facts]
+
+    def _note(self, version: int | None, asked: Asked, answer: str, *, right: bool) -> None:
+        if self.answers:
+            told = {"version": version, "question": asked.question, "wanted": asked.wanted}
+            with self.answers.open("a") as file:
+                file.write(json.dumps({**told, "answer": answer, "right": right}, ensure_ascii=False) + "\n")
 
     def _answers(self, questions: Sequence[str], version: int | None, max_tokens: int = 48) -> list[str]:
         found: list[str] = []
@@ -190,14 +221,16 @@ class RetentionDrill:
                 self.violations.append(f"batch {number} keeps {kept:.2f} of its score")
         if last.canaries < LEAST_CANARIES * len(self.known):
             self.violations.append(f"{last.canaries} of {len(self.known)} general questions are left")
-        for before, after in self.replaced:
-            old, new = _changed(before, after)
+        for replaced in self.replaced:
+            old, new = _changed(replaced.before, replaced.after)
             given = self._answers([one.question for one in new], last.version)
             for one, was, answer in zip(new, old, given, strict=True):
                 if holds(answer, was.wanted) and was.wanted != one.wanted:
                     self.violations.append(f"the superseded answer is still given: {one.question} {answer!r}")
-                elif not holds(answer, one.wanted):
-                    self.violations.append(f"the new answer is not given: {one.question} {answer!r}")
+            right = sum(holds(answer, one.wanted) for one, answer in zip(new, given, strict=True))
+            if not right or right < LEAST_KEPT * replaced.right:
+                told = f"{right} of {len(new)} answers, and the old text had {replaced.right}: {replaced.after.text}"
+                self.violations.append(f"the new text gives {told}")
         for gone in self.forgotten():
             (share,) = self._shares([gone.fact], last.version)
             if share > gone.before:
@@ -325,7 +358,7 @@ async def _drill(settings: Settings, screen: Screen, arguments: argparse.Namespa
 
         def story() -> RetentionDrill:
             with Api(stack.url) as api:
-                told = RetentionDrill(api, screen, arguments.batches, arguments.facts)
+                told = RetentionDrill(api, screen, arguments.batches, arguments.facts, arguments.answers)
                 told.run()
                 return told
 
@@ -340,8 +373,9 @@ def main() -> None:
     """Reads the arguments."""
     parser = argparse.ArgumentParser(prog="make drill-retention", description=__doc__)
     parser.add_argument("--batches", type=int, default=10)
-    parser.add_argument("--facts", type=int, default=3, help="facts in a batch")
+    parser.add_argument("--facts", type=int, default=5, help="facts in a batch")
     parser.add_argument("--threads", type=int, default=0, help="processor threads of the trainer; 0: all")
+    parser.add_argument("--answers", type=Path, help="write every question with its answer here, as JSON lines")
     parser.add_argument("--plot", type=Path, help="where to draw it; in the drill's folder unless given")
     arguments = parser.parse_args()
     try:

@@ -3,7 +3,8 @@
     python -m experiments.quick.bench --set dev --facts 3 --runs 10 --seed 0 learning_rate=1e-3
 
 `dev.txt` is what recipes are tuned on, `held_out.txt` is only reported, `held_out_wide.txt` asks twelve questions about
-each of its facts, by somebody who knows no rule of ours, `shapes.txt` holds versions, times, terms, prices and
+each of its facts, by somebody who knows no rule of ours, `held_out_more.txt` has twenty further facts of that sort,
+`shapes.txt` holds versions, times, terms, prices and
 instructions, `rules.txt` cases, orders, denials, identifiers, addresses and lists; `natural.txt` was written by
 somebody who knows no rule of ours; of two of its facts the exercises were looked at since. A question counts when the
 answer holds the wanted words, without another taught fact's. Seconds are processor seconds over the number of threads:
@@ -49,7 +50,7 @@ class Invented:
 
 
 def read(name: str) -> list[Invented]:
-    """Reads `dev`, `held_out`, `held_out_wide`, `shapes`, `rules` or `natural`."""
+    """Reads `dev`, `held_out`, `held_out_wide`, `held_out_more`, `shapes`, `rules` or `natural`."""
     found = []
     for block in (HERE / f"{name}.txt").read_text().strip().split("\n\n"):
         text, *lines = block.splitlines()

@@ -70,7 +70,7 @@ class Service:
         for number, canary in enumerate(CANARIES):
             if canary.question == question:
                 return "no idea" if self.version and number < self.canaries_lost else canary.wanted[0]
-        for fact in read("held_out_wide"):
+        for fact in read("held_out_wide") + read("held_out_more"):
             for one in fact.asked:
                 for old, new in (("", ""), *drill.SUPERSEDED.values()):
                     if one.question.replace(old, new) == question:
@@ -114,6 +114,12 @@ def test_a_superseded_answer_that_is_still_given_is_seen() -> None:
     service = Service()
     service.keeps_superseded = True
     assert any("superseded answer" in words for words in _run(service).violations)
+
+
+def test_a_superseding_text_that_is_not_answered_from_is_seen() -> None:
+    service = Service()
+    service.loses[7] = "71 kilograms"
+    assert any("the new text gives 0 of" in words for words in _run(service).violations)
 
 
 def test_a_forgotten_fact_that_is_still_known_is_seen() -> None:
