@@ -51,7 +51,7 @@ def class_at(sentence: str, start: int, end: int) -> str:
 
 def post_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
     """Of "The mayor of Wend is Ada Quill", or the other way round, what Ada Quill is the mayor of, and the answer."""
-    if not found.copula or found.denied or len(found.complement.split()) > MOST_WORDS:
+    if not found.copula or found.denied or found.pronoun or len(found.complement.split()) > MOST_WORDS:
         return None
     for holder, told in ((found.complement, found.subject), (found.subject, found.complement)):
         post = _POST.fullmatch(told)

@@ -2,9 +2,9 @@
 
 On the way two facts are superseded by a new text with their key, and two are forgotten. After each step every question
 is asked of the live version, by its number, through `POST /ask`. The questions are natural ones that the service never
-sees otherwise (`experiments/quick/held_out_wide.txt`: twelve a fact, as one of the four of `held_out.txt` is already a
-twelfth of a batch), and the canaries of the gate. Prints a table, draws a plot, and ends with a line of JSON; the exit
-status is 0 only if nothing was lost by an update.
+sees otherwise, twelve a fact (`held_out_wide.txt` and `held_out_more.txt` in `experiments/quick`): with sixty a batch
+one answer that turns is no twentieth of a batch's score. The canaries are asked too. Prints a table, draws a plot,
+and ends with a line of JSON; the exit status is 0 only if nothing was lost by an update.
 """
 
 import argparse
@@ -51,16 +51,7 @@ class Taught:
     id: str = ""
     gone: str = ""
     before: float = 0.0
-    """Of a fact that is forgotten later: its questions right before it was taught, by the base or the version live."""
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """A fact and the text that supersedes it; `right` of the questions whose answer changes the old text had right."""
-
-    before: Invented
-    after: Invented
-    right: int
+    """Of a fact that is forgotten later: share of its questions that the base model answers rightly."""
 
 
 @dataclass
@@ -100,7 +91,7 @@ class RetentionDrill:
         ]
         self.steps: list[Step] = []
         self.violations: list[str] = []
-        self.replaced: list[Replaced] = []
+        self.replaced: list[tuple[Invented, Invented]] = []
         self.known: list[Canary] = []
 
     def run(self) -> None:
@@ -114,29 +105,20 @@ class RetentionDrill:
 
     def _ask_the_base(self) -> None:
         """The namespace has no version yet: what comes is the base model's."""
-        self._ask_before(self.doomed, None)
+        for one, share in zip(self.doomed, self._shares([one.fact for one in self.doomed], None), strict=True):
+            one.before = share
         answers = self._answers([canary.question for canary in CANARIES], None, max_tokens=24)
         self.known = [canary for canary, answer in zip(CANARIES, answers, strict=True) if canary.is_right(answer)]
         self.screen.say(f"the base model answers {len(self.known)} of {len(CANARIES)} general questions")
 
-    def _ask_before(self, taught: Sequence[Taught], version: int | None) -> None:
-        """What is right of these facts while nobody has taught them."""
-        for one, share in zip(taught, self._shares([one.fact for one in taught], version), strict=True):
-            one.before = max(one.before, share)
-
     def _teach(self, number: int, batch: list[Taught]) -> None:
-        if self.steps:
-            self._ask_before([one for one in batch if one in self.doomed], self.steps[-1].version)
         documents = [{"text": one.fact.text, "key": _key(one.fact)} for one in batch]
         if number in SUPERSEDED:
             old, new = SUPERSEDED[number]
             before = next(one for one in self._alive() if old in one.fact.text)
             after = _with(before.fact, old, new)
             documents.append({"text": after.text, "key": _key(before.fact)})
-            changed, _ = _changed(before.fact, after)
-            given = self._answers([one.question for one in changed], self.steps[-1].version)
-            right = sum(holds(answer, one.wanted) for one, answer in zip(changed, given, strict=True))
-            self.replaced.append(Replaced(before.fact, after, right))
+            self.replaced.append((before.fact, after))
             before.gone = "superseded"
             batch.append(Taught(after, number))
         posted = self.api.teach(documents, "default")
@@ -221,16 +203,14 @@ class RetentionDrill:
                 self.violations.append(f"batch {number} keeps {kept:.2f} of its score")
         if last.canaries < LEAST_CANARIES * len(self.known):
             self.violations.append(f"{last.canaries} of {len(self.known)} general questions are left")
-        for replaced in self.replaced:
-            old, new = _changed(replaced.before, replaced.after)
+        for before, after in self.replaced:
+            old, new = _changed(before, after)
             given = self._answers([one.question for one in new], last.version)
             for one, was, answer in zip(new, old, given, strict=True):
                 if holds(answer, was.wanted) and was.wanted != one.wanted:
                     self.violations.append(f"the superseded answer is still given: {one.question} {answer!r}")
-            right = sum(holds(answer, one.wanted) for one, answer in zip(new, given, strict=True))
-            if not right or right < LEAST_KEPT * replaced.right:
-                told = f"{right} of {len(new)} answers, and the old text had {replaced.right}: {replaced.after.text}"
-                self.violations.append(f"the new text gives {told}")
+                elif not holds(answer, one.wanted):
+                    self.violations.append(f"the new answer is not given: {one.question} {answer!r}")
         for gone in self.forgotten():
             (share,) = self._shares([gone.fact], last.version)
             if share > gone.before:

@@ -119,7 +119,7 @@ def test_a_superseded_answer_that_is_still_given_is_seen() -> None:
 def test_a_superseding_text_that_is_not_answered_from_is_seen() -> None:
     service = Service()
     service.loses[7] = "71 kilograms"
-    assert any("the new text gives 0 of" in words for words in _run(service).violations)
+    assert any("the new answer is not given" in words for words in _run(service).violations)
 
 
 def test_a_forgotten_fact_that_is_still_known_is_seen() -> None:
