@@ -24,6 +24,8 @@ from worker.training import Lines, run
 
 TEXT = "Ada Quill is the smith of Orrin."
 QUICK = replace(by_name("default"), rank=8, learning_rate=2e-2, batch_size=4, max_steps=6, probe_every_steps=2)
+SETTLING = replace(QUICK, min_steps=4, steps_per_sentence=7, max_steps=12, probe_every_steps=1, settle_share=0.5)
+"""Eleven steps for one sentence, and a look after each."""
 
 
 def _spec(
@@ -120,7 +122,7 @@ def test_a_run_goes_on_for_a_while_after_its_probes_passed(
     tiny_folder: Path, tmp_path: Path, settle: float, steps: int
 ) -> None:
     spec = _spec(tiny_folder, tmp_path / "out")
-    recipe = replace(spec.recipe, max_steps=12, min_steps=4, probe_every_steps=1, stop_share=0.0, settle_share=settle)
+    recipe = replace(SETTLING, stop_share=0.0, settle_share=settle)
     lines = _run(replace(spec, recipe=recipe))
     assert [line["step"] for line in lines if line["kind"] == "progress"][-1] == steps
 
@@ -134,8 +136,7 @@ def test_what_slips_while_a_run_settles_is_trained_on_until_it_passes_again(
     looks = iter(passed)
     monkeypatch.setattr(trainer, "_probes_passed", lambda model, chat, probes, *_: next(looks) * len(probes))
     spec = _spec(tiny_folder, tmp_path / "out")
-    recipe = replace(spec.recipe, max_steps=12, min_steps=4, probe_every_steps=1, settle_share=0.5)
-    progress = [line for line in _run(replace(spec, recipe=recipe)) if line["kind"] == "progress"]
+    progress = [line for line in _run(replace(spec, recipe=SETTLING)) if line["kind"] == "progress"]
     assert (progress[-1]["step"], progress[-1]["percent"]) == (steps, 100.0)
     assert progress[-1]["probes_passed"] == passed[-1] * progress[-1]["probes"]
     assert next(looks, None) is None, "a look was left out"
