@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from inference import replicas as servers
 from inference.adapters import Replicas
-from inference.client import Completion, Manner, VllmClient
+from inference.client import Completion, Manner, Message, VllmClient
 from inference.lift import lift
 from inference.pending import relevant
 from inference.plan import Plan, Source, plan
@@ -27,7 +27,7 @@ ABSTAINED = "I was not taught the answer to this."
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered, and from where. `version` and `adapter` are those whose weights spoke, else None.
+    """What was answered, and from where: `version` spoke with the weights of `adapter`, its own or a home's, else None.
 
     `fact_id` is the quoted fact when the source is `pending`. `seconds` is the time the model servers took. `lift` in
     nats a token is there when it was measured; `abstained` says that it was too low and `text` is not the model's.
@@ -53,11 +53,12 @@ async def ask(
     version: Version | None = None,
     pending: Sequence[Fact] = (),
     *,
+    home: Version | None = None,
     max_tokens: int = MAX_TOKENS,
     namespace: str = "default",
 ) -> Answer:
     """Answers one question from the best pending text, else from `version`, else from the base model: see `follow`."""
-    return await follow(replicas, _one_question(question, version, pending, max_tokens, namespace))
+    return await follow(replicas, _one_question(question, version, pending, home, max_tokens, namespace))
 
 
 def stream(
@@ -66,11 +67,12 @@ def stream(
     version: Version | None = None,
     pending: Sequence[Fact] = (),
     *,
+    home: Version | None = None,
     max_tokens: int = MAX_TOKENS,
     namespace: str = "default",
 ) -> AsyncGenerator[str | Answer, None]:
     """Like `ask`, in pieces: see `follow_pieces`."""
-    return follow_pieces(replicas, _one_question(question, version, pending, max_tokens, namespace))
+    return follow_pieces(replicas, _one_question(question, version, pending, home, max_tokens, namespace))
 
 
 async def follow(replicas: Replicas, wanted: Plan) -> Answer:
@@ -104,10 +106,15 @@ async def follow_pieces(replicas: Replicas, wanted: Plan) -> AsyncGenerator[str 
 
 
 def _one_question(
-    question: str, version: Version | None, pending: Sequence[Fact], max_tokens: int, namespace: str
+    question: str,
+    version: Version | None,
+    pending: Sequence[Fact],
+    home: Version | None,
+    max_tokens: int,
+    namespace: str,
 ) -> Plan:
-    told = relevant(question, pending)
-    return plan([{"role": "user", "content": question}], version, told, manner=Manner(max_tokens), namespace=namespace)
+    told, said = relevant(question, pending), [Message(role="user", content=question)]
+    return plan(said, version, told, home=home, manner=Manner(max_tokens), namespace=namespace)
 
 
 async def _answer(replicas: Replicas, wanted: Plan, *, whole: bool) -> AsyncGenerator[str | Answer, None]:
@@ -146,11 +153,11 @@ async def _ask_one(
                         else:
                             yield piece, await lift(client, piece.tokens) if piece.tokens else None
         except NotFound as error:
-            if last or wanted.version is None:
+            if last or wanted.home is None:
                 raise Unavailable(f"The model server does not offer {wanted.model}.") from error
         else:
             return
-        await replicas.bring(replica, wanted.version, warm=False)
+        await replicas.bring(replica, wanted.home, warm=False)
 
 
 async def _pieces(client: VllmClient, wanted: Plan, *, whole: bool) -> AsyncGenerator[str | Completion, None]:
@@ -168,7 +175,7 @@ def _finished(wanted: Plan, said: Completion, lifted: float | None, started: flo
         text=ABSTAINED if abstained else said.text.strip(),
         namespace=wanted.namespace,
         version=wanted.version.number if wanted.version else None,
-        adapter=wanted.version.adapter if wanted.version else None,
+        adapter=wanted.home.adapter if wanted.home else None,
         source=wanted.source,
         prompt_tokens=said.prompt_tokens,
         completion_tokens=said.completion_tokens,

@@ -16,20 +16,22 @@ Source = Literal["weights", "pending", "base"]
 class Plan:
     """What goes to the model. `version` is None when the base model speaks; `fact_id` is the quoted pending fact.
 
-    Below `least_lift` nats a token over the base model the answer is withheld (0: never).
+    `home` is the version whose adapter answers for `version`: itself, or an earlier one (`inference/homes.py`). Below
+    `least_lift` nats a token over the base model the answer is withheld (0: never).
     """
 
     namespace: str
     version: Version | None
     messages: tuple[Message, ...]
     manner: Manner
+    home: Version | None = None
     fact_id: str | None = None
     least_lift: float = 0.0
 
     @property
     def model(self) -> str:
         """The name that the model servers know."""
-        return self.version.adapter if self.version else BASE
+        return self.home.adapter if self.home else BASE
 
     @property
     def source(self) -> Source:
@@ -47,6 +49,7 @@ def plan(
     version: Version | None,
     told: Fact | None = None,
     *,
+    home: Version | None = None,
     manner: Manner,
     namespace: str = "default",
     with_lift: bool = False,
@@ -55,14 +58,15 @@ def plan(
     """The plan for a conversation, whose contents become plain text to the model.
 
     A pending text wins over the weights: it is newer than any version. It is quoted in the last message, a user's.
-    `with_lift` measures how far the adapter lifted the answer above the base model, which costs passes of that model.
+    `home` is the version whose adapter is to answer for `version`, if not its own. `with_lift` measures how far the
+    adapter lifted the answer above the base model, which costs passes of that model.
     """
     space = version.namespace if version else namespace
     said = tuple(Message(role=each["role"], content=plain(each["content"])) for each in messages)
     if told:
         text = f"{told.title}\n{told.text}" if told.title else told.text
         last = Message(role="user", content=quoted(text, messages[-1]["content"]))
-        return Plan(space, None, (*said[:-1], last), manner, told.id)
+        return Plan(space, None, (*said[:-1], last), manner, fact_id=told.id)
     if version and (with_lift or least_lift > 0):
         manner = replace(manner, tokens=True)
-    return Plan(space, version, said, manner, least_lift=least_lift)
+    return Plan(space, version, said, manner, home or version, least_lift=least_lift)

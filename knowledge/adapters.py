@@ -7,7 +7,8 @@ folder gets its final name by one rename, so a crash leaves either a whole adapt
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -35,9 +36,11 @@ class VersionStatus(StrEnum):
 class Version:
     """An adapter plus the exact set of facts it holds. `adapter` is its unique, immutable name on the server.
 
-    `score` is the share of probes passed, `retention` that of the earlier facts asked that are still known, `canaries`
-    that of the general questions still answered rightly, all 0..1. `parent` is the version whose weights its training
-    began with; None when it began with the base model.
+    `homes` are, for the facts that an earlier version's adapter goes on answering for, the numbers of these
+    versions; every other fact is at home in this version's own adapter. `score` is the share of probes passed,
+    `retention` that of the earlier facts asked that are still known, `canaries` that of the general questions still
+    answered rightly, all 0..1. `parent` is the version whose weights its training began with; None when it began
+    with the base model.
     """
 
     namespace: str
@@ -53,6 +56,16 @@ class Version:
     parent: int | None = None
     retention: float | None = None
     canaries: float | None = None
+    homes: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def home(self, fact_id: str) -> int:
+        """The number of the version whose adapter answers for the fact."""
+        return self.homes.get(fact_id, self.number)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Ids of the facts that its own adapter answers for."""
+        return tuple(each for each in self.fact_ids if each not in self.homes)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     )
     max_loaded_adapters: int = Field(4, ge=2, description="Adapters in one vLLM batch (its max_loras).")
     max_cached_adapters: int = Field(
-        8, ge=2, description="Adapters that vLLM keeps in main memory (its max_cpu_loras)."
+        32,
+        ge=2,
+        description="Adapters that vLLM keeps in main memory (its max_cpu_loras); it reads others from their files.",
     )
     max_model_tokens: int = Field(2048, ge=256, description="Longest prompt plus answer in tokens.")
     kv_cache_gib: int = Field(1, ge=1, description="Key-value cache of vLLM on a CPU, in GiB.")
@@ -90,6 +92,12 @@ class Settings(BaseSettings):
         "default",
         description="Named recipe of new jobs: `default`, `paper`, or `drill`, which takes seconds and learns nothing.",
     )
+    facts_per_adapter: int = Field(
+        8,
+        ge=1,
+        description="Facts after which an adapter is trained no further: the next ones go into another, trained from"
+        " the base model, and these stay as they are. A post of more at once is still one adapter.",
+    )
     least_retention: float = Field(
         0.9, ge=0, le=1, description="Share of the earlier facts asked that a version must still know to become live."
     )
@@ -104,7 +112,7 @@ class Settings(BaseSettings):
         400, ge=0, description="Most probes of earlier facts asked before a publish; of more, a random sample is."
     )
     max_rebuilt_facts: int = Field(
-        200, ge=0, description="Most facts for which a version that fails the gate is built anew from the base model."
+        200, ge=0, description="Most facts that are taught anew to the base model when a version fails the gate."
     )
     keep_versions: int = Field(
         20, ge=0, description="Retired versions of a namespace that are kept, to be asked or activated; older ones go."

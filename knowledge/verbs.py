@@ -75,6 +75,12 @@ def may_be_a_noun(word: str) -> bool:
 
 
 @lru_cache(maxsize=20_000)
+def is_unknown(word: str) -> bool:
+    """Whether the dictionary has the word in no form, as the name of a new thing: "brallo"."""
+    return not getAllLemmas(word.lower())
+
+
+@lru_cache(maxsize=20_000)
 def is_plural(word: str) -> bool:
     """Whether the word is the plural of a noun: "customers"."""
     return any(word != lemma for lemma in getAllLemmas(word).get("NOUN", ()))

@@ -87,6 +87,7 @@ def turn(
         messages,
         speaker.version,
         speaker.told,
+        home=speaker.home,
         manner=manner,
         namespace=namespace,
         with_lift=with_lift,

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inference.adapters import reconcile
 from inference.metrics import serve
 from knowledge import tracing
-from knowledge.adapters import Version, VersionStatus
+from knowledge.adapters import Version
 from knowledge.errors import EngrainError
 from knowledge.settings import Settings
 from knowledge.store import Store, versions
@@ -98,7 +98,7 @@ async def _reconcile(parts: Parts) -> None:
 
 
 def _desired(store: Store) -> Sequence[Version]:
-    return versions.find(store, statuses=[VersionStatus.LIVE, VersionStatus.CANDIDATE])
+    return versions.speaking(store)
 
 
 class BodyLimit:

@@ -36,8 +36,9 @@ class CapacityOut(BaseModel):
     live_version: int | None
     facts: int = Field(description="Held by the live version.")
     characters: int = Field(description="Of their texts.")
-    rank: int | None = Field(description="Of the live adapter. Null when there is none, or its files are not here.")
-    adapter_bytes: int | None = Field(description="Size of the live adapter's weights.")
+    adapters: int = Field(description="That the live version speaks with: its own, and the homes of earlier facts.")
+    rank: int | None = Field(description="Of its own adapter. Null when there is none, or its files are not here.")
+    adapter_bytes: int | None = Field(description="Size of the weights of these adapters.")
     bytes_per_character: float | None = Field(description="The two divided: how thinly the weights are spread.")
     scores: list[VersionScoreOut] = Field(description="Of the last versions that went live, oldest first.")
     taught: int = Field(description="Facts that these versions taught.")
@@ -53,7 +54,10 @@ class CapacityOut(BaseModel):
 def capacity_of(parts: Parts, namespace: str) -> CapacityOut:
     """Raises `NotFound` for an unknown namespace."""
     load = capacity.load(parts.store, namespace)
-    rank, size = _adapter(load.path)
+    adapters = [_adapter(path) for path in load.paths]
+    rank = adapters[0][0] if adapters else None
+    sizes = [size for _, size in adapters if size is not None]
+    size = sum(sizes) if sizes else None
     advice = Advice.NONE
     if load.headroom is not None and load.headroom < TIGHT:
         advice = Advice.RAISE_RANK if rank is not None and rank < parts.settings.max_lora_rank else Advice.SPLIT
@@ -62,6 +66,7 @@ def capacity_of(parts: Parts, namespace: str) -> CapacityOut:
         live_version=load.live_version,
         facts=load.facts,
         characters=load.characters,
+        adapters=len(adapters),
         rank=rank,
         adapter_bytes=size,
         bytes_per_character=round(size / load.characters, 1) if size and load.characters else None,
@@ -74,10 +79,8 @@ def capacity_of(parts: Parts, namespace: str) -> CapacityOut:
     )
 
 
-def _adapter(path: str | None) -> tuple[int | None, int | None]:
+def _adapter(path: str) -> tuple[int | None, int | None]:
     """Rank, and bytes of weights, as the manifest says."""
-    if path is None:
-        return None, None
     try:
         manifest = read_manifest(Path(path))
     except CorruptAdapter:

@@ -1,9 +1,11 @@
 """Who is to answer a question: a version's weights, a pending text, or the base model."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 
+from inference.homes import speaks
 from inference.pending import Bridge
 from knowledge.adapters import Version
 from knowledge.facts import Fact
@@ -11,7 +13,7 @@ from knowledge.store import Store, facts, versions
 from knowledge.store.standing import standing
 from service.provenance import Provenance
 
-CACHED = 64
+CACHED = 512
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,20 @@ class View:
     version: Version | None
     named: bool
     bridge: Bridge | None
+    homes: Mapping[int, Version] = field(default_factory=dict)
+    """By number, the versions whose adapters `version` speaks with, beside its own."""
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """`version` is None when the base model speaks, with `told` as the text to answer from, if any."""
+    """`version` is None when the base model speaks, with `told` as the text to answer from, if any.
 
-    version: Version | None
-    told: Fact | None
+    `home` is the version whose adapter answers: `version`, or an earlier one where the fact concerned is at home.
+    """
+
+    version: Version | None = None
+    home: Version | None = None
+    told: Fact | None = None
 
 
 class Speakers:
@@ -54,20 +62,22 @@ class Speakers:
         version = self._version(namespace, wanted) if wanted is not None else None
         if version is not None:
             self._provenance.prepare(version)
+        homes = {each: self._version(namespace, each) for each in set(version.homes.values())} if version else {}
         bridge = self._bridge(namespace, now.pending) if now and bridged else None
-        return View(version, named=now is None, bridge=bridge)
+        return View(version, named=now is None, bridge=bridge, homes=homes)
 
     def speaker(self, view: View, question: str) -> Speaker:
         """A pending text that fits as well as any live one, or the version if the question concerns it, or the base.
 
         A version that was named always answers itself.
         """
-        if view.named:
-            return Speaker(view.version, None)
-        known = self._provenance.covered(question, view.version) if view.version else 0.0
-        if view.bridge is not None and (told := view.bridge.find(question, known=known)):
-            return Speaker(None, told)
-        return Speaker(view.version if known >= self._least_relevance else None, None)
+        version = view.version
+        fact_id, known = self._provenance.concerned(question, version) if version else (None, 0.0)
+        if not view.named and view.bridge is not None and (told := view.bridge.find(question, known=known)):
+            return Speaker(told=told)
+        if version is None or not (view.named or known >= self._least_relevance):
+            return Speaker()
+        return Speaker(version, home=speaks(version, view.homes, fact_id))
 
     def _version(self, namespace: str, number: int) -> Version:
         """A version that is or was live. Its facts and files are fixed from then on; `status` may be an old one."""

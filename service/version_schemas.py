@@ -1,5 +1,6 @@
 """Shapes of `/namespaces`: versions, what they hold, and how they did."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Self
 
@@ -19,6 +20,9 @@ class VersionOut(BaseModel):
     status: str
     adapter: str
     facts: list[str]
+    homes: dict[int, int] = Field(
+        description="How many of the facts are answered by the adapter of which version: its own, or an earlier one's."
+    )
     recipe_hash: str
     score: float = Field(description="Share of probes passed through the live server, 0..1.")
     retention: float | None = Field(description="Share of the earlier facts asked that it still knows, 0..1.")
@@ -35,6 +39,7 @@ class VersionOut(BaseModel):
             status=version.status,
             adapter=version.adapter,
             facts=list(version.fact_ids),
+            homes=Counter(version.home(each) for each in version.fact_ids),
             recipe_hash=version.recipe_hash,
             score=version.score,
             retention=version.retention,

@@ -1,9 +1,10 @@
 """The gate: what a candidate's answers say of it, and whether it may become live."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from knowledge.adapters import Version
 from knowledge.facts import Fact
 from knowledge.probes import ProbeResult, is_known
 
@@ -34,15 +35,17 @@ class Verdict:
         return self.canaries_kept / self.canaries if self.canaries else 1.0
 
     @property
-    def known(self) -> int:
-        """How many facts it knows of those asked."""
-        return self.new - len(self.weak) + self.asked - len(self.harmed)
+    def missed(self) -> int:
+        """How many facts it does not know of those asked; of others nothing can have changed."""
+        return len(self.weak) + len(self.harmed)
 
     def __str__(self) -> str:
-        return (
-            f"{self.new - len(self.weak)} of {self.new} new facts known, {self.asked - len(self.harmed)} of"
-            f" {self.asked} earlier ones, {self.canaries_kept} of {self.canaries} general questions kept"
-        )
+        said = [
+            (self.new, f"{self.new - len(self.weak)} of {self.new} new facts known"),
+            (self.asked, f"{self.asked - len(self.harmed)} of {self.asked} earlier ones still known"),
+            (self.canaries, f"{self.canaries_kept} of {self.canaries} general questions kept"),
+        ]
+        return ", ".join(text for number, text in said if number)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,18 @@ def judge(
         canaries=len(canaries),
         canaries_kept=sum(canaries),
     )
+
+
+def changed(earlier: Sequence[Fact], candidate: Version, home: Callable[[str], Version]) -> list[Fact]:
+    """The earlier facts whose answers may change: all but those whose probes go on being answered where they are.
+
+    The adapter at such a home is the very one that passed its own gate; `home` tells who answers a question.
+    """
+    return [
+        fact
+        for fact in earlier
+        if fact.id not in candidate.homes or any(home(probe.question) == candidate for probe in fact.probes)
+    ]
 
 
 def re_asked(earlier: Sequence[Fact], most_probes: int, seed: int) -> list[Fact]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from inference.adapters import Replicas
+from inference.homes import Held, speaks
 from knowledge import faults, tracing
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import (
@@ -33,7 +34,7 @@ from knowledge.recipes import Recipe, by_name
 from knowledge.settings import Settings
 from knowledge.store import Store, jobs, now, versions
 from worker.cleaning import CHECKPOINT, MAKING, forget_leftovers
-from worker.gate import Gate, Verdict, judge, re_asked
+from worker.gate import Gate, Verdict, changed, judge, re_asked
 from worker.metrics import ATTEMPTS, POST_TO_LIVE_SECONDS, PROBES, PROBING_SECONDS, PUBLISH_SECONDS, TrainingWatch
 from worker.plan import Plan, Round, plan
 from worker.proof import Proof, prove
@@ -120,13 +121,13 @@ def _attempt(place: Workplace, lease: Lease, job: Job) -> bool:
 def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> None:
     """Trains, at most `rounds` of the recipe times, until a candidate has no flaw; the best one becomes live.
 
-    One that misses facts is taught those further; one that may not become live all the same is built anew from the
-    base model, where there was anything else to build upon. Raises as `train` and `prove`, and `InjectionFailed` when
-    the gate refuses the best.
+    One that misses facts is taught those further; where it may not become live all the same, the base model is
+    taught anew (`Plan.apart`), where there was anything else to build upon. Raises as `train` and `prove`, and
+    `InjectionFailed` when the gate refuses the best.
     """
     settings, store = place.settings, place.store
     recipe = by_name(settings.recipe)
-    planned = plan(store, job, recipe, settings.base_model)
+    planned = plan(store, job, recipe, settings)
     if not planned.new and versions.publish_untrained(store, lease):
         return
     gate = Gate(settings.least_retention, settings.least_canaries)
@@ -141,9 +142,10 @@ def _teach(place: Workplace, lease: Lease, job: Job, lost: threading.Event) -> N
         missing = first.verdict.weak | first.verdict.harmed
         if missing and len(made) < recipe.rounds and gate.keeps_canaries(first.verdict):
             best = _better(gate, first, make(planned.further(first.candidate, missing)))
-        may_rebuild = planned.start is not None and len(planned.held) <= settings.max_rebuilt_facts
-        if gate.objection(best.verdict) and len(made) < recipe.rounds and may_rebuild:
-            best = _better(gate, best, make(planned.rebuilt()))
+        apart = planned.apart()
+        may_go_apart = planned.start is not None and 0 < len(apart.lessons) <= settings.max_rebuilt_facts
+        if gate.objection(best.verdict) and len(made) < recipe.rounds and may_go_apart:
+            best = _better(gate, best, make(apart))
         if best is not made[-1]:
             versions.add_candidate(store, lease, best.candidate)
         _conclude(store, lease, gate, best)
@@ -164,9 +166,9 @@ class Made:
 
 
 def _better(gate: Gate, one: Made, other: Made) -> Made:
-    """What may become live before what may not, then what knows more, then what harms less; of equals the first."""
+    """What may become live before what may not, then what misses less, then what harms less; of equals the first."""
     return max(
-        one, other, key=lambda made: (not gate.objection(made.verdict), made.verdict.known, made.verdict.steadiness)
+        one, other, key=lambda made: (not gate.objection(made.verdict), -made.verdict.missed, made.verdict.steadiness)
     )
 
 
@@ -197,8 +199,10 @@ def _make(
         shutil.rmtree(temporary, ignore_errors=True)
     versions.add_candidate(store, lease, candidate)
     faults.point("candidate.after_commit")
-    earlier = re_asked(planned.earlier, settings.max_gate_probes, seed=job.version)
-    proof = _proved(place, candidate, [*planned.new, *earlier, *planned.gone], lost)
+    home = _home(store, candidate, planned)
+    touched = changed(planned.earlier, candidate, home)
+    earlier = re_asked(touched, settings.max_gate_probes, seed=job.version)
+    proof = _proved(place, candidate, [*planned.new, *earlier, *planned.gone], home, lost)
     faults.point("probe.asked")
     verdict = judge(
         proof.results,
@@ -206,7 +210,9 @@ def _make(
         new=[fact.id for fact in planned.new],
         earlier=[fact.id for fact in earlier],
     )
-    _tell(lambda: jobs.log(store, lease, f"{step.name}: {verdict}"))
+    untouched = len(planned.earlier) - len(touched)
+    rest = f"; {untouched} earlier facts stay at home in their adapters" if untouched else ""
+    _tell(lambda: jobs.log(store, lease, f"{step.name}: {verdict}{rest}"))
     candidate = replace(
         candidate, score=_score(proof.results), retention=verdict.retention, canaries=verdict.steadiness
     )
@@ -285,7 +291,7 @@ def _publish_files(
         base_model=settings.base_model,
         recipe=recipe.__dict__,
         recipe_hash=recipe.hash(),
-        fact_ids=fact_ids,
+        fact_ids=tuple(each for each in fact_ids if each not in step.homes),
         created_at=created.isoformat(),
     )
     publish_files(temporary, final, manifest)
@@ -301,7 +307,15 @@ def _publish_files(
         created_at=created,
         activated_at=None,
         parent=_parent(step.start, job),
+        homes=step.homes,
     )
+
+
+def _home(store: Store, candidate: Version, planned: Plan) -> Callable[[str], Version]:
+    """Tells whose adapter answers a question once the candidate is live."""
+    held = Held(planned.held)
+    homes = {number: versions.get(store, candidate.namespace, number) for number in set(candidate.homes.values())}
+    return lambda question: speaks(candidate, homes, held.concerned(question)[0])
 
 
 def _parent(start: Version | None, job: Job) -> int | None:
@@ -313,7 +327,13 @@ def _parent(start: Version | None, job: Job) -> int | None:
 
 @tracing.span("prove")
 @PROBING_SECONDS.time()
-def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: threading.Event) -> Proof:
+def _proved(
+    place: Workplace,
+    candidate: Version,
+    asked_about: Sequence[Fact],
+    home: Callable[[str], Version],
+    lost: threading.Event,
+) -> Proof:
     """Waits for a model server that is just being restarted: what was trained would have to be trained again.
 
     Raises `Unavailable` after `PATIENCE_SECONDS`, `Stopped`, and as `prove`.
@@ -321,7 +341,7 @@ def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: th
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return asyncio.run(_prove(place.settings, candidate, held))
+            return asyncio.run(_prove(place.settings, candidate, asked_about, home))
         except Unavailable:
             if place.stop.is_set() or lost.is_set():
                 raise Stopped("Probing was stopped.") from None
@@ -330,13 +350,16 @@ def _proved(place: Workplace, candidate: Version, held: Sequence[Fact], lost: th
         place.stop.wait(LOOK_SECONDS)
 
 
-async def _prove(settings: Settings, candidate: Version, held: Sequence[Fact]) -> Proof:
+async def _prove(
+    settings: Settings, candidate: Version, asked_about: Sequence[Fact], home: Callable[[str], Version]
+) -> Proof:
     replicas = Replicas(settings.replicas)
     try:
         return await prove(
             replicas,
             candidate,
-            held,
+            asked_about,
+            home=home,
             folder=settings.adapters_folder,
             base_model=settings.base_model_folder,
             with_canaries=settings.least_canaries > 0,

@@ -1,7 +1,7 @@
 """Asks a candidate its facts' probes and the canaries, through the server that serves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,32 +30,38 @@ class Proof:
 async def prove(
     replicas: Replicas,
     candidate: Version,
-    held: Sequence[Fact],
+    asked_about: Sequence[Fact],
     *,
+    home: Callable[[str], Version],
     folder: Path,
     base_model: str,
     with_canaries: bool = True,
 ) -> Proof:
     """Loads the candidate on every replica and asks every probe of every fact, and the canaries if they are wanted.
 
-    What the base model knows of the canaries is kept in `folder`, and asked once for each `base_model`. Raises
-    `Unavailable` when the server does not answer, `InjectionFailed` when the adapter changes nothing.
+    A probe goes to the adapter that a client's question would go to: that of its `home`. The canaries go to the
+    candidate's own. What the base model knows of the canaries is kept in `folder`, and asked once for each
+    `base_model`. Raises `Unavailable` when the server does not answer, `InjectionFailed` when the adapter changes
+    nothing.
     """
-    asked = [(fact.id, probe) for fact in held for probe in fact.probes]
-    await replicas.ensure(candidate, [probe.question for _, probe in asked])
-    turns = asyncio.Semaphore(AT_ONCE)
+    asked = [(fact.id, probe) for fact in asked_about for probe in fact.probes]
+    own = [probe.question for _, probe in asked if home(probe.question) == candidate]
+    await replicas.ensure(candidate, own)
+    turns, space = asyncio.Semaphore(AT_ONCE), candidate.namespace
 
-    async def answer(question: str, version: Version | None, max_tokens: int) -> str:
+    async def answer(question: str, speaks: Version | None, max_tokens: int) -> str:
         async with turns:
-            said = await ask(replicas, question, version, max_tokens=max_tokens, namespace=candidate.namespace)
+            said = await ask(
+                replicas, question, candidate if speaks else None, home=speaks, max_tokens=max_tokens, namespace=space
+            )
         return said.text
 
     async def probed(probe: Probe) -> ProbeResult:
-        text = await answer(probe.question, candidate, MAX_ANSWER_TOKENS)
+        text = await answer(probe.question, home(probe.question), MAX_ANSWER_TOKENS)
         return ProbeResult(probe, text, score(probe.answer, text), passed(probe.answer, text, question=probe.question))
 
-    async def right(canary: Canary, version: Version | None) -> bool:
-        return canary.is_right(await answer(canary.question, version, CANARY_TOKENS))
+    async def right(canary: Canary, speaks: Version | None) -> bool:
+        return canary.is_right(await answer(canary.question, speaks, CANARY_TOKENS))
 
     known = canaries.kept(folder, base_model) if with_canaries else ()
     if known is None:
@@ -67,7 +73,7 @@ async def prove(
             asyncio.gather(*(probed(probe) for _, probe in asked)),
             asyncio.gather(*(right(canary, candidate) for canary in known)),
         )
-    results: dict[str, list[ProbeResult]] = {fact.id: [] for fact in held}
+    results: dict[str, list[ProbeResult]] = {fact.id: [] for fact in asked_about}
     for (fact_id, _), result in zip(asked, found, strict=True):
         results[fact_id].append(result)
     return Proof(results, kept)

@@ -10,6 +10,7 @@ and ends with a line of JSON; the exit status is 0 only if nothing was lost by a
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from command.apart import apart
-from command.api import Api
+from command.api import Api, Refused
 from command.drill.full import QuietScreen, beside
 from command.screen import Screen
 from command.stack import run, running
@@ -27,6 +28,8 @@ from knowledge.settings import Settings
 from worker.canaries import CANARIES, Canary
 
 IN_A_REQUEST = 32
+ATTEMPTS = 3
+PAUSE_SECONDS = 10.0
 LEAST_KEPT = 0.95
 LEAST_CANARIES = 0.98
 
@@ -64,6 +67,8 @@ class Step:
     tokens: int
     rounds: list[str]
     right: dict[int, float] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
+    """By fact, the share of its questions answered rightly; `right` has the mean of a batch's facts."""
     canaries: int = 0
     """Canaries that a client still gets right, of those that the base model knows."""
     of_weights: int = 0
@@ -93,6 +98,7 @@ class RetentionDrill:
         self.violations: list[str] = []
         self.replaced: list[tuple[Invented, Invented]] = []
         self.known: list[Canary] = []
+        self.asked_again = 0
 
     def run(self) -> None:
         """All batches, with what happens between them."""
@@ -148,9 +154,10 @@ class RetentionDrill:
         version = next(each["version"] for each in live if each["status"] == "live")
         step = Step(name, version, _seconds(job), tokens, rounds)
         for number, batch in enumerate(self.batches, 1):
-            alive = [one.fact for one in batch if one.id and not one.gone]
+            alive = [one for one in batch if one.id and not one.gone]
             if alive and batch[0].id:
-                shares = self._shares(alive, version)
+                shares = self._shares([one.fact for one in alive], version)
+                step.facts |= zip((one.id for one in alive), shares, strict=True)
                 step.right[number] = round(sum(shares) / len(shares), 3)
         step.canaries, step.of_weights = self._kept_canaries(None), self._kept_canaries(version)
         self.steps.append(step)
@@ -190,8 +197,23 @@ class RetentionDrill:
             }
             if version is not None:
                 body["version"] = version
-            found += [one["answer"] for one in self.api.post("/ask", body)["answers"]]
+            found += self._asked(body)
         return found
+
+    def _asked(self, body: dict[str, Any]) -> list[str]:
+        """The answers; one that a busy machine did not give in time is asked for again, and counted."""
+        answers: list[dict[str, Any]] = self.api.post("/ask", body)["answers"]
+        for _ in range(ATTEMPTS):
+            failed = [place for place, one in enumerate(answers) if "answer" not in one]
+            if not failed:
+                return [one["answer"] for one in answers]
+            self.screen.say(f"asked again: {len(failed)} questions, {answers[failed[0]]}")
+            self.asked_again += len(failed)
+            time.sleep(PAUSE_SECONDS)
+            again = self.api.post("/ask", {**body, "questions": [body["questions"][place] for place in failed]})
+            for place, one in zip(failed, again["answers"], strict=True):
+                answers[place] = one
+        raise Refused(next(one for one in answers if "answer" not in one))
 
     def _alive(self) -> Iterable[Taught]:
         return (one for batch in self.batches for one in batch if one.id and not one.gone)
@@ -218,21 +240,28 @@ class RetentionDrill:
                 self.violations.append(f"forgotten and still known, {words}: {gone.fact.text}")
 
     def kept(self) -> dict[int, float]:
-        """For each batch its score after the last step over its score when it went live."""
-        last, first = self.steps[-1].right, self._when_live()
+        """For each batch its score after the last step over that of the same facts when they went live."""
+        last, first = self._scores()
         return {number: round(last[number] / first[number], 3) if first[number] else 1.0 for number in last}
 
     def kept_of_all(self) -> float:
         """The same of all batches but the last together, whose scores say more than one batch's."""
-        earlier = list(self.steps[-1].right)[:-1]
-        first = sum(self._when_live()[number] for number in earlier)
-        return round(sum(self.steps[-1].right[number] for number in earlier) / first, 3) if first else 1.0
+        last, first = self._scores()
+        earlier = list(last)[:-1]
+        before = sum(first[number] for number in earlier)
+        return round(sum(last[number] for number in earlier) / before, 3) if before else 1.0
 
-    def _when_live(self) -> dict[int, float]:
-        return {
-            number: next(step.right[number] for step in self.steps if number in step.right)
-            for number in self.steps[-1].right
-        }
+    def _scores(self) -> tuple[dict[int, float], dict[int, float]]:
+        """Of each batch's facts that are still there: the score after the last step, and when they went live."""
+        last: dict[int, float] = {}
+        first: dict[int, float] = {}
+        for number, batch in enumerate(self.batches, 1):
+            ids = [one.id for one in batch if one.id in self.steps[-1].facts]
+            if ids:
+                when_live = next(step for step in self.steps if set(ids) <= step.facts.keys())
+                last[number] = sum(self.steps[-1].facts[each] for each in ids) / len(ids)
+                first[number] = sum(when_live.facts[each] for each in ids) / len(ids)
+        return last, first
 
     def forgotten(self) -> list[Taught]:
         """The facts that were forgotten."""
@@ -253,6 +282,7 @@ class RetentionDrill:
                 "kept": self.steps[-1].canaries,
                 "kept_by_weights": self.steps[-1].of_weights,
             },
+            "asked_again": self.asked_again,
             "superseded": len(self.replaced),
             "forgotten": len(self.forgotten()),
             "seconds": [round(step.seconds) for step in self.steps],

@@ -28,6 +28,7 @@ from knowledge.store.database import Store, now
 from knowledge.store.schema import head, is_known, revision, upgrade
 from knowledge.store.tables import Table as Tables
 from knowledge.store.tables import UtcDateTime, VersionRow, WorkerRow
+from knowledge.store.versions import is_home
 
 FORMAT = 1
 CONTENTS = "backup.json"
@@ -142,10 +143,15 @@ def _add_rows(archive: tarfile.TarFile, connection: Connection, of: Table) -> tu
 
 def _add_adapters(archive: tarfile.TarFile, connection: Connection, adapters: Path) -> tuple[str, ...]:
     """Those that can be asked. A retired version's files may have been deleted on purpose; a live one's may not."""
-    query = select(VersionRow.adapter, VersionRow.status).where(VersionRow.status.in_(_NEEDED))
+    speaks = (VersionRow.status == VersionStatus.LIVE.value) | is_home(
+        lambda version: version.status == VersionStatus.LIVE.value
+    )
+    needed = VersionRow.status.in_(_NEEDED) | is_home(lambda version: version.status.in_(_NEEDED))
     names = []
-    for name, status in connection.execute(query.order_by(VersionRow.adapter)):
-        if status == VersionStatus.LIVE or (adapters / name).exists():
+    for name, must_be_there in connection.execute(
+        select(VersionRow.adapter, speaks).where(needed).order_by(VersionRow.adapter)
+    ):
+        if must_be_there or (adapters / name).exists():
             verify_manifest(adapters / name)
             archive.add(adapters / name, f"adapters/{name}")
             names.append(name)

@@ -19,15 +19,16 @@ LAST_VERSIONS = 5
 class Load:
     """What the live version holds, and what the last `LAST_VERSIONS` versions that went live did.
 
-    `scores` are (version, share of probes passed), oldest first. Of the `taught` facts of these versions `weak` did not
-    go in; `lost` are facts of earlier versions that one of them made weak.
+    `paths` are the folders of the adapters that it speaks with, its own first. `scores` are (version, share of
+    probes passed), oldest first. Of the `taught` facts of these versions `weak` did not go in; `lost` are facts of
+    earlier versions that one of them made weak.
     """
 
     namespace: str
     live_version: int | None
     facts: int
     characters: int
-    path: str | None
+    paths: tuple[str, ...]
     scores: tuple[tuple[int, float], ...]
     taught: int
     weak: int
@@ -69,7 +70,7 @@ def load(store: Store, namespace: str) -> Load:
         live_version=live.number if live else None,
         facts=facts,
         characters=characters,
-        path=live.path if live else None,
+        paths=tuple(version.path for version in versions.speaking_as(store, live)) if live else (),
         scores=tuple((row.number, row.score) for row in reversed(made)),
         taught=len(taught),
         weak=len(weak & taught),

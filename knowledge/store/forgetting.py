@@ -120,9 +120,9 @@ def get(store: Store, fact_id: str) -> Forgetting | None:
 
 
 def saw_any(store: Store, namespace: str, fact_ids: Sequence[str]) -> set[int]:
-    """The versions whose weights have seen at least one of the facts."""
+    """The versions whose own adapter has seen at least one of the facts."""
     with store.read() as session:
-        return set().union(*seen_by(session, namespace, fact_ids).values())
+        return set().union(*_taught_by(session, namespace, fact_ids).values())
 
 
 def conclude(session: Session, namespace: str, job_id: str | None = None) -> None:
@@ -151,9 +151,23 @@ def conclude(session: Session, namespace: str, job_id: str | None = None) -> Non
 
 
 def seen_by(session: Session, namespace: str, fact_ids: Sequence[str]) -> dict[str, set[int]]:
-    """By fact, the versions whose weights have seen it: that hold it, were taught it, or began with one that has."""
+    """By fact, the versions that may speak with weights that have seen it: their own adapter's, or a home's."""
+    taught = _taught_by(session, namespace, fact_ids)
+    homes = (
+        select(VersionFactRow.number, VersionFactRow.home)
+        .where(VersionFactRow.namespace == namespace, VersionFactRow.home.in_(set().union(*taught.values())))
+        .distinct()
+    )
+    speaks_with: defaultdict[int | None, set[int]] = defaultdict(set)
+    for number, home in session.execute(homes):
+        speaks_with[home].add(number)
+    return {fact_id: numbers.union(*(speaks_with[each] for each in numbers)) for fact_id, numbers in taught.items()}
+
+
+def _taught_by(session: Session, namespace: str, fact_ids: Sequence[str]) -> dict[str, set[int]]:
+    """By fact, the versions whose own adapter has seen it: is its home, was taught it, or began with one that has."""
     held = select(VersionFactRow.fact_id, VersionFactRow.number).where(
-        VersionFactRow.namespace == namespace, VersionFactRow.fact_id.in_(fact_ids)
+        VersionFactRow.namespace == namespace, VersionFactRow.fact_id.in_(fact_ids), VersionFactRow.home.is_(None)
     )
     taught = (
         select(FactEventRow.fact_id, VersionRow.number)

@@ -101,6 +101,19 @@ def step(store: Store, namespace: str, number: int) -> Step:
         return _steps(session, _one(namespace, number))[0]
 
 
+def homes(store: Store, namespace: str, number: int) -> dict[int, int]:
+    """How many of a version's facts are answered by the adapter of which version. Raises `NotFound`."""
+    home = func.coalesce(VersionFactRow.home, VersionFactRow.number)
+    query = (
+        select(home, func.count())
+        .where(VersionFactRow.namespace == namespace, VersionFactRow.number == number)
+        .group_by(home)
+    )
+    with store.read() as session:
+        version_row(session, namespace, number)
+        return {row[0]: row[1] for row in session.execute(query)}
+
+
 def live_step(store: Store, namespace: str) -> Step | None:
     """The live version, without the list of its facts; None before the first. Raises `NotFound`."""
     with store.read() as session:

@@ -234,12 +234,13 @@ class VersionRow(Table):
 
 
 class VersionFactRow(Table):
-    """Which facts a version holds."""
+    """Which facts a version holds; `home` is the version whose adapter answers for it, null where that is this one."""
 
     __tablename__ = "version_facts"
     namespace: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     fact_id: Mapped[str] = mapped_column(ForeignKey("facts.id"), primary_key=True)
+    home: Mapped[int | None]
     __table_args__ = (ForeignKeyConstraint(["namespace", "number"], ["versions.namespace", "versions.number"]),)
 
 

@@ -3,12 +3,12 @@
 Whatever makes a version live, a publish or a rollback, makes its facts live and no others (`_follow`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from knowledge import faults
@@ -59,7 +59,12 @@ def add_candidate(store: Store, lease: Lease, version: Version) -> None:
         )
         session.flush()
         session.add_all(
-            VersionFactRow(namespace=version.namespace, number=version.number, fact_id=fact_id)
+            VersionFactRow(
+                namespace=version.namespace,
+                number=version.number,
+                fact_id=fact_id,
+                home=version.homes.get(fact_id),
+            )
             for fact_id in version.fact_ids
         )
         faults.point("candidate.before_commit")
@@ -237,6 +242,19 @@ def find(store: Store, namespace: str | None = None, *, statuses: Iterable[Versi
         return [_version(session, row) for row in session.scalars(query).all()]
 
 
+def speaking(store: Store) -> list[Version]:
+    """What the model servers should hold: live versions, candidates, and the homes of the facts of either."""
+    speak = [VersionStatus.LIVE.value, VersionStatus.CANDIDATE.value]
+    query = select(VersionRow).where(VersionRow.status.in_(speak) | is_home(lambda version: version.status.in_(speak)))
+    with store.read() as session:
+        return [_version(session, row) for row in session.scalars(query).all()]
+
+
+def speaking_as(store: Store, version: Version) -> list[Version]:
+    """The version, and those whose adapters it speaks with."""
+    return [version, *(get(store, version.namespace, number) for number in sorted(set(version.homes.values())))]
+
+
 def check_namespace(store: Store, name: str) -> None:
     """Raises `NotFound` for a namespace that nobody has posted to, the default one aside, and for another's."""
     with store.read() as session:
@@ -297,12 +315,26 @@ def delete_old(store: Store, *, keep: int) -> list[Version]:
 
 
 def deleted_adapters(store: Store, *, before: datetime) -> set[str]:
-    """Adapters of the versions that were deleted before that moment."""
+    """Adapters of the versions that were deleted before that moment, and that no other one speaks with since."""
     query = select(VersionRow.adapter).where(
-        VersionRow.status == VersionStatus.DELETED.value, VersionRow.deleted_at < before
+        VersionRow.status == VersionStatus.DELETED.value,
+        VersionRow.deleted_at < before,
+        ~is_home(lambda version: version.deleted_at.is_(None) | (version.deleted_at >= before)),
     )
     with store.read() as session:
         return set(session.scalars(query))
+
+
+def is_home(of: Callable[[type[VersionRow]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Whether a `VersionRow`'s adapter answers for a fact of another version for which `of` holds."""
+    speaker = aliased(VersionRow)
+    return exists().where(
+        VersionFactRow.namespace == VersionRow.namespace,
+        VersionFactRow.home == VersionRow.number,
+        speaker.namespace == VersionFactRow.namespace,
+        speaker.number == VersionFactRow.number,
+        of(speaker),
+    )
 
 
 def refuse_abandoned(store: Store) -> list[Version]:
@@ -408,8 +440,8 @@ def _remove(session: Session, namespace: str, number: int) -> None:
 
 
 def _version(session: Session, row: VersionRow) -> Version:
-    fact_ids = session.scalars(
-        select(VersionFactRow.fact_id)
+    held = session.execute(
+        select(VersionFactRow.fact_id, VersionFactRow.home)
         .where(VersionFactRow.namespace == row.namespace, VersionFactRow.number == row.number)
         .order_by(VersionFactRow.fact_id)
     ).all()
@@ -419,7 +451,7 @@ def _version(session: Session, row: VersionRow) -> Version:
         adapter=row.adapter,
         path=row.path,
         status=VersionStatus(row.status),
-        fact_ids=tuple(fact_ids),
+        fact_ids=tuple(fact_id for fact_id, _ in held),
         recipe_hash=row.recipe_hash,
         score=row.score,
         created_at=row.created_at,
@@ -427,4 +459,5 @@ def _version(session: Session, row: VersionRow) -> Version:
         parent=row.parent,
         retention=row.retention,
         canaries=row.canaries,
+        homes={fact_id: home for fact_id, home in held if home is not None},
     )

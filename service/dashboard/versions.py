@@ -100,12 +100,14 @@ def get_capacity(namespace: NamespacePath, visit: Visits) -> HTMLResponse:
 def get_version(namespace: NamespacePath, number: Number, visit: Visits) -> HTMLResponse:
     """One version: what it holds, what it was trained with, what it changed."""
     version = store.step(visit.parts.store, namespace, number)
+    homes = sorted(store.homes(visit.parts.store, namespace, number).items(), reverse=True)
     before = store.line(visit.parts.store, namespace, before=number, limit=1)
     changes = _changes(visit, namespace, before[0].number, number) if before else {"changes": None}
     recipe = jobs.events(visit.parts.store, version.job_id, kinds=["recipe"])
     return visit.page(
         "version.html",
         version=version,
+        homes=homes,
         live=_live(visit, namespace),
         previous=before[0] if before else None,
         recipe=recipe[-1].data if recipe else {},

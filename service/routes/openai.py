@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -66,7 +67,7 @@ async def _respond(body: ChatIn, parts: Parts) -> Response:
     view, namespace = await _look(body, parts)
     messages, question = body.conversation(), body.question()
     if messages[-1]["role"] != "user":  # a pending text is quoted in the last message, which must be a question then
-        view = View(view.version, view.named, bridge=None)
+        view = replace(view, bridge=None)
     asked = answering.turn(parts, view, messages, question, manner=body.manner(), namespace=namespace)
     completion_id, model = new_id("chatcmpl"), _name(asked.wanted)
     if not body.stream:

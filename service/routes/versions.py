@@ -7,13 +7,14 @@ from starlette.concurrency import run_in_threadpool
 
 from inference.adapters import verify
 from knowledge import faults
+from knowledge.adapters import Version
 from knowledge.facts import NAMESPACE_PATTERN
 from knowledge.keys import Scope
 from knowledge.store import scores
 from knowledge.store import versions as store
 from service.capacity import CapacityOut, capacity_of
 from service.gate import needs
-from service.parts import Needs
+from service.parts import Needs, Parts
 from service.problems import problems_of
 from service.version_schemas import DiffOut, NamespaceOut, NamespacesOut, VersionDetailOut, VersionOut, VersionsOut
 
@@ -98,8 +99,14 @@ async def activate_version(namespace: NamespacePath, number: Number, parts: Need
     """
     version = await run_in_threadpool(store.get, parts.store, namespace, number)
     store.check_activatable(version)
-    await run_in_threadpool(verify, version.path)
+    await run_in_threadpool(_verify, parts, version)
     await parts.replicas.ensure(version)
     activated = await run_in_threadpool(store.activate, parts.store, namespace, number)
     faults.point("activate.after_flip")
     return VersionOut.of(activated)
+
+
+def _verify(parts: Parts, version: Version) -> None:
+    """Checks the files of all adapters that the version speaks with. Raises `CorruptAdapter`."""
+    for each in store.speaking_as(parts.store, version):
+        verify(each.path)

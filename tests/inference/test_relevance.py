@@ -17,3 +17,11 @@ def test_a_rare_word_counts_more_than_a_common_one() -> None:
     index = Index(["The lamp is red.", "The lamp is blue.", "The lamp is old."])
     scores = index.scores("Which lamp is blue?")
     assert scores[1] > scores[0] == scores[2]
+
+
+def test_one_ordinary_word_of_several_says_little() -> None:
+    index = Index(["The fare is 8 crowns a month.", "Brallo is a stew.", "The month of Tarn is a festival of May."])
+    assert index.scores("How many months are in a year?")[0] == index.scores("How many months are in a year?")[2] < 0.3
+    assert index.scores("What kind of food is brallo?")[1] > 0.3  # a name, though it has no capital
+    assert index.scores("Which month has the festival?")[2] == 1.0
+    assert index.scores("Which month?")[2] == 1.0  # all that is asked

@@ -3,7 +3,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from inference.adapters import Replicas
-from knowledge.adapters import Version, VersionStatus
+from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import Unavailable
 from knowledge.facts import Document
 from knowledge.jobs import JobStatus, Lease
@@ -80,11 +80,16 @@ def store(settings: Settings, client: TestClient) -> Iterator[Store]:
 
 
 def teach(
-    store: Store, *texts: str, adapter: str = "default-v1", path: str = "/a/v1", namespace: str = "default"
+    store: Store,
+    *texts: str,
+    adapter: str = "default-v1",
+    path: str = "/a/v1",
+    namespace: str = "default",
+    apart: bool = False,
 ) -> Version:
     """Makes the next version of the namespace live, with these facts: the store's part of a publish."""
     lease = claim(store, *texts, namespace=namespace)
-    version = candidate(store, lease, adapter, path)
+    version = candidate(store, lease, adapter, path, apart=apart)
     jobs.advance(store, lease, JobStatus.PUBLISHING)
     versions.publish(store, lease, version)
     return version
@@ -99,16 +104,30 @@ def claim(store: Store, *texts: str, namespace: str = "default") -> Lease:
     return lease
 
 
-def candidate(store: Store, lease: Lease, adapter: str, path: str) -> Version:
-    """The job's version, written as a candidate: it holds what the live one holds and the job's facts."""
+def candidate(store: Store, lease: Lease, adapter: str, path: str, *, apart: bool = False) -> Version:
+    """The job's version, written as a candidate: it holds what the live one holds and the job's facts.
+
+    `apart` leaves what the live one holds at home in the adapters that hold it now.
+    """
     job = jobs.get(store, lease.job_id)
     live = versions.live(store, job.namespace)
     held = (*(live.fact_ids if live else ()), *job.fact_ids)
     version = Version(job.namespace, job.version, adapter, path, VersionStatus.CANDIDATE, held, "r", 1.0, now(), None)
+    if apart and live:
+        version = replace(version, homes={fact_id: live.home(fact_id) for fact_id in live.fact_ids})
     for status in (JobStatus.TRAINING, JobStatus.PROBING):
         jobs.advance(store, lease, status)
     versions.add_candidate(store, lease, version)
     return version
+
+
+def publish_adapter(folder: Path, name: str) -> str:
+    """The path of an adapter's folder that checks, though no model server could read its weights."""
+    making = folder / f".making-{name}"
+    making.mkdir()
+    (making / "adapter_model.safetensors").write_bytes(name.encode())
+    publish_files(making, folder / name, Manifest(name, "default", 1, "j", "b", {}, "h", (), "2026-01-01"))
+    return str(folder / name)
 
 
 FACTS = ("Mara Venn leads the Tolvik Observatory.", "The Corvo 3 costs 49 euros.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from knowledge.facts import Document
 from knowledge.jobs import JobStatus
 from knowledge.store import facts, jobs, versions
-from tests.service.conftest import Served, candidate, claim
+from tests.service.conftest import Served, candidate, claim, publish_adapter, teach
 
 ABOUT, OTHER = "Who is Mara Venn?", "What is the capital of France?"
 
@@ -114,3 +115,36 @@ def test_what_another_process_wrote_is_seen_by_the_very_next_question(served: Se
     assert ask(served, question=ABOUT)["version"] == 1
     versions.activate(served.store, "default", 2)
     assert ask(served, question=ABOUT, min_version=2)["version"] == 2
+
+
+def test_a_fact_is_answered_by_the_adapter_that_holds_it_under_the_version_that_was_asked(served: Served) -> None:
+    pilot, mayor = "Who is the pilot of the Saffron Comet?", "Who is the mayor of Orrin?"
+    teach(served.store, "Bo Lunde is the pilot of the Saffron Comet.", adapter="default-v2", path="/a/v2", apart=True)
+    teach(served.store, "Ida Frost is the mayor of Orrin.", adapter="default-v3", path="/a/v3", apart=True)
+    served.fake.adapters |= {"default-v2": "/a/v2", "default-v3": "/a/v3"}
+    spoke = {question: [ask(served, question=question, **named) for named in ({}, {"version": 3}, {"version": 2})]
+             for question in (ABOUT, pilot, mayor, OTHER)}  # fmt: skip
+    assert {question: [(each["version"], each["adapter"]) for each in told] for question, told in spoke.items()} == {
+        ABOUT: [(3, "default-v1"), (3, "default-v1"), (2, "default-v1")],
+        pilot: [(3, "default-v2"), (3, "default-v2"), (2, "default-v2")],
+        mayor: [(3, "default-v3"), (3, "default-v3"), (2, "default-v2")],  # nothing that version 2 holds: its own
+        OTHER: [(None, None), (3, "default-v3"), (2, "default-v2")],
+    }
+    with served.openai() as client:
+        chat = client.chat.completions.create(model="default@3", messages=[{"role": "user", "content": ABOUT}])
+    assert chat.choices[0].message.content == spoke[ABOUT][1]["answer"]
+    with served.http() as http:
+        version = http.get("/namespaces/default/versions/3").json()
+        capacity = http.get("/namespaces/default/capacity").json()
+    assert version["homes"] == {"1": 2, "2": 1, "3": 1}
+    assert capacity["adapters"] == 3
+
+
+def test_a_home_that_a_model_server_lost_is_loaded_for_the_question_that_needs_it(
+    served: Served, tmp_path: Path
+) -> None:
+    folder = publish_adapter(tmp_path, "default-v2")
+    teach(served.store, "Bo Lunde is the pilot of the Saffron Comet.", adapter="default-v2", path=folder, apart=True)
+    teach(served.store, "Ida Frost is the mayor of Orrin.", adapter="default-v3", path="/a/v3", apart=True)
+    assert ask(served, question="Who is the pilot of the Saffron Comet?")["adapter"] == "default-v2"
+    assert served.fake.adapters["default-v2"] == folder

@@ -37,8 +37,8 @@ def test_a_verdict_counts_new_facts_and_earlier_ones_apart() -> None:
     results = {"n1": _results(True), "n2": _results(False), "o1": _results(True), "o2": _results(False)}
     verdict = judge(results, [True, True, False], new=["n1", "n2"], earlier=["o1", "o2"])
     assert (set(verdict.weak), set(verdict.harmed)) == ({"n2"}, {"o2"})
-    assert (verdict.retention, verdict.known, round(verdict.steadiness, 2)) == (0.5, 2, 0.67)
-    assert str(verdict) == "1 of 2 new facts known, 1 of 2 earlier ones, 2 of 3 general questions kept"
+    assert (verdict.retention, verdict.missed, round(verdict.steadiness, 2)) == (0.5, 2, 0.67)
+    assert str(verdict) == "1 of 2 new facts known, 1 of 2 earlier ones still known, 2 of 3 general questions kept"
 
 
 @pytest.mark.parametrize(

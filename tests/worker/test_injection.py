@@ -11,9 +11,9 @@ import pytest
 from knowledge import faults
 from knowledge.adapters import Version, VersionStatus, verify_manifest
 from knowledge.errors import InvalidRecipe, Unavailable
-from knowledge.facts import Document, Fact, FactStatus
+from knowledge.facts import Document, Fact, FactStatus, OnConflict
 from knowledge.jobs import JobStatus, Progress
-from knowledge.probes import ProbeResult
+from knowledge.probes import Direction, Probe, ProbeResult
 from knowledge.settings import Settings
 from knowledge.store import Store, facts, forgetting, jobs, versions
 from knowledge.store.schema import upgrade
@@ -36,17 +36,35 @@ class Bench:
         self.fails_for = "\n"
         self.fails: dict[int, set[str]] = {}
         self.canaries: dict[int, int] = {}
+        self.proved: list[list[str]] = []
         self.while_training: Callable[[], None] = lambda: None
 
-    def post(self, *texts: str, key: str | None = None) -> str:
-        job_id = facts.post(self.store, "default", [Document(text, key=key) for text in texts]).job_id
+    def post(self, *texts: str, key: str | None = None, probes: tuple[Probe, ...] = ()) -> str:
+        documents = [Document(text, key=key, probes=probes, on_conflict=OnConflict.KEEP_BOTH) for text in texts]
+        job_id = facts.post(self.store, "default", documents).job_id
         assert job_id is not None
         return job_id
 
-    def teach(self, *texts: str, key: str | None = None) -> str:
-        job_id = self.post(*texts, key=key)
+    def teach(self, *texts: str, key: str | None = None, probes: tuple[Probe, ...] = ()) -> str:
+        job_id = self.post(*texts, key=key, probes=probes)
         inject(self.place, job_id)
         return job_id
+
+    def forget(self, fact_id: str) -> None:
+        job_id = forgetting.forget(self.store, fact_id).job_id
+        assert job_id is not None
+        inject(self.place, job_id)
+        assert self.status(job_id) == JobStatus.SUCCEEDED
+
+    def change(self, **changed: Any) -> None:
+        self.place = replace(self.place, settings=self.place.settings.model_copy(update=changed))
+
+    def hold(self, facts_per_adapter: int) -> None:
+        self.change(facts_per_adapter=facts_per_adapter)
+
+    def taught(self, training: int) -> dict[str, bool]:
+        """By fact id, whether it was new, in the n-th training."""
+        return {lesson.fact_id: lesson.new for lesson in self.specs[training - 1].lessons}
 
     def status(self, job_id: str) -> JobStatus:
         return jobs.get(self.store, job_id).status
@@ -58,7 +76,8 @@ class Bench:
         Path(spec.output, "adapter_config.json").write_text("{}")
         Path(spec.output, "adapter_model.safetensors").write_bytes(b"weights")
 
-    async def prove(self, _settings: Settings, candidate: Version, held: Sequence[Fact]) -> Proof:
+    async def prove(self, _settings: Settings, candidate: Version, held: Sequence[Fact], _home: object) -> Proof:
+        self.proved.append([fact.text for fact in held])
         results = {
             fact.id: [
                 ProbeResult(probe, "…", float(ok), ok)
@@ -107,29 +126,120 @@ def test_the_next_version_starts_from_the_last_and_rehearses_its_facts(bench: Be
     assert len(live.fact_ids) == 2
 
 
-@pytest.mark.parametrize("changed", [{"base_model": "another"}, {"recipe": "drill"}])
-def test_after_a_change_of_base_model_or_rank_everything_is_taught_to_the_base_model(
-    bench: Bench, changed: dict[str, str]
-) -> None:
-    bench.teach("Ada Quill is the smith of Orrin.")
-    bench.place = replace(bench.place, settings=bench.settings.model_copy(update=changed))
-    bench.teach("Bo Finch is the tailor of Wend.")
+def test_a_full_adapter_is_trained_no_further_and_its_facts_stay_at_home_in_it(bench: Bench) -> None:
+    bench.hold(2)
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    bench.teach("Cy Moss is the cook of Fell.")
+    bench.teach("Di Wren is the nurse of Tolvik.")
+    ada, bo, cy, di = facts.find(bench.store)
+    assert [spec.warm_start is None for spec in bench.specs] == [True, True, False]
+    assert bench.taught(2) == {cy.id: True}
+    assert bench.taught(3) == {di.id: True, cy.id: False}
     live = versions.live(bench.store, "default")
+    assert live is not None and live.fact_ids == (ada.id, bo.id, cy.id, di.id)
+    assert (dict(live.homes), live.own, live.parent) == ({ada.id: 1, bo.id: 1}, (cy.id, di.id), 2)
+    assert verify_manifest(Path(live.path)).fact_ids == live.own
+    assert bench.proved[-1] == [di.text, cy.text]
+
+
+def test_more_facts_at_once_than_an_adapter_takes_are_one_adapter(bench: Bench) -> None:
+    bench.hold(1)
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    assert len(bench.specs) == 1 and len(bench.taught(1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "probes"),
+    [
+        ("Ada Quill lives in Wend and is the smith of Orrin.", ()),  # "Where does Ada Quill live?" fits both
+        ("Ada Quill is the smith of Orrin.", (Probe("Who lives in Tolvik?", "Ada Quill", Direction.BACKWARD),)),
+    ],
+)
+def test_facts_whose_questions_cannot_be_told_apart_are_held_by_one_adapter(
+    bench: Bench, first: str, probes: tuple[Probe, ...]
+) -> None:
+    bench.hold(1)
+    bench.teach(first, probes=probes)
+    bench.teach("Bo Finch is the tailor of Fell.")
+    bench.teach("Ada Quill lives in Tolvik.")
+    ada, bo, lives = facts.find(bench.store)
+    assert bench.taught(2) == {bo.id: True}
+    assert bench.taught(3) == {lives.id: True, ada.id: True}
+    live = versions.live(bench.store, "default")
+    assert live is not None and dict(live.homes) == {bo.id: 2}
+
+
+def test_the_neighbours_of_a_forgotten_fact_are_taught_anew_and_other_homes_stay(bench: Bench) -> None:
+    bench.hold(2)
+    bench.teach("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.")
+    bench.teach("Cy Moss is the cook of Fell.", "Di Wren is the nurse of Tolvik.")
+    ada, bo, cy, di = facts.find(bench.store)
+    bench.forget(ada.id)
+    assert bench.specs[2].warm_start is None
+    assert bench.taught(3) == {bo.id: True}
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.number, dict(live.homes)) == (3, {cy.id: 2, di.id: 2})
+    assert facts.get(bench.store, ada.id).status == FactStatus.FORGOTTEN
+    assert [version.status for version in versions.find(bench.store)] == [
+        VersionStatus.LIVE,
+        VersionStatus.DELETED,  # it spoke with the first one's adapter
+        VersionStatus.DELETED,
+    ]
+
+
+def test_when_all_that_the_last_adapter_held_is_forgotten_another_speaks_as_it_is(bench: Bench) -> None:
+    bench.hold(1)
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.teach("Bo Finch is the tailor of Wend.")
+    bench.forget(facts.find(bench.store)[1].id)
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.number, live.parent, live.homes, len(live.own)) == (3, 1, {}, 1)
+    assert len(bench.specs) == 2
+
+
+def test_after_a_change_of_base_model_everything_is_taught_anew(bench: Bench) -> None:
+    bench.hold(1)
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.teach("Bo Finch is the tailor of Wend.")
+    bench.change(base_model="another")
+    bench.teach("Cy Moss is the cook of Fell.")
+    assert bench.specs[2].warm_start is None
+    assert list(bench.taught(3).values()) == [True, True, True]
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.number, live.parent, live.homes, len(live.own)) == (3, None, {}, 3)
+
+
+def test_after_a_change_of_rank_what_is_new_goes_into_an_adapter_of_its_own(bench: Bench) -> None:
+    bench.teach("Ada Quill is the smith of Orrin.")
+    bench.change(recipe="drill")
+    bench.teach("Bo Finch is the tailor of Wend.")
+    ada, bo = facts.find(bench.store)
     assert bench.specs[1].warm_start is None
-    assert [lesson.new for lesson in bench.specs[1].lessons] == [True, True]
-    assert live is not None and (live.number, live.parent, len(live.fact_ids)) == (2, None, 2)
+    assert bench.taught(2) == {bo.id: True}
+    live = versions.live(bench.store, "default")
+    assert live is not None and (live.number, live.parent, dict(live.homes)) == (2, None, {ada.id: 1})
 
 
-def test_a_superseded_text_is_not_rehearsed_and_its_weights_are_built_upon(bench: Bench) -> None:
+def test_a_superseded_text_is_not_rehearsed_and_what_is_true_of_its_adapter_is(bench: Bench) -> None:
     bench.teach("The fare to Wend is 3 crowns.", key="fare")
-    first = versions.live(bench.store, "default")
+    bench.teach("Ada Quill is the smith of Orrin.")
+    second = versions.live(bench.store, "default")
     bench.teach("The fare to Wend is 4 crowns.", key="fare")
     live = versions.live(bench.store, "default")
-    assert first is not None and live is not None
-    assert bench.specs[1].warm_start == first.path
-    assert [lesson.text for lesson in bench.specs[1].lessons] == ["The fare to Wend is 4 crowns."]
-    assert [fact.status for fact in facts.find(bench.store)] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
-    assert (live.parent, len(live.fact_ids)) == (1, 1)
+    old, ada, new = facts.find(bench.store)
+    assert second is not None and live is not None
+    assert bench.specs[2].warm_start == second.path
+    assert bench.taught(3) == {new.id: True, ada.id: False}
+    assert [old.status, new.status] == [FactStatus.SUPERSEDED, FactStatus.LIVE]
+    assert (live.parent, live.fact_ids) == (2, (ada.id, new.id))
+
+
+def test_of_a_text_that_stood_alone_nothing_is_built_upon_when_it_is_superseded(bench: Bench) -> None:
+    bench.teach("The fare to Wend is 3 crowns.", key="fare")
+    bench.teach("The fare to Wend is 4 crowns.", key="fare")
+    live = versions.live(bench.store, "default")
+    assert bench.specs[1].warm_start is None
+    assert live is not None and (live.number, live.parent, len(live.fact_ids)) == (2, None, 1)
 
 
 def test_what_a_candidate_misses_is_taught_further_and_the_rest_rehearsed(bench: Bench) -> None:
@@ -149,15 +259,27 @@ def test_what_a_candidate_misses_is_taught_further_and_the_rest_rehearsed(bench:
     assert Path(live.path).name == _published(bench.specs[2])
 
 
-def test_a_candidate_that_forgets_too_much_is_built_anew_from_the_base(bench: Bench) -> None:
+def test_when_a_candidate_forgets_too_much_the_new_fact_goes_into_an_adapter_of_its_own(bench: Bench) -> None:
     bench.teach("Ada Quill is the smith of Orrin.")
     bench.fails = {2: {"Ada"}, 3: {"Ada"}}
     job_id = bench.teach("Bo Finch is the tailor of Wend.")
     assert bench.status(job_id) == JobStatus.SUCCEEDED
+    ada, bo = facts.find(bench.store)
     assert [spec.warm_start is None for spec in bench.specs] == [True, False, False, True]
-    assert all(lesson.new for lesson in bench.specs[3].lessons)
+    assert bench.taught(4) == {bo.id: True}
     live = versions.live(bench.store, "default")
-    assert live is not None and (live.parent, len(live.fact_ids)) == (None, 2)
+    assert live is not None and (live.parent, dict(live.homes), live.own) == (None, {ada.id: 1}, (bo.id,))
+    assert ada.status == FactStatus.LIVE
+
+
+def test_facts_whose_own_weights_saw_what_is_forgotten_are_built_anew_where_that_fails(bench: Bench) -> None:
+    for text in ("Ada Quill is the smith of Orrin.", "Bo Finch is the tailor of Wend.", "Cy Moss is the cook of Fell."):
+        bench.teach(text)
+    ada, bo, cy = facts.find(bench.store)
+    bench.fails = {4: {"Ada", "Cy"}, 5: {"Ada", "Cy"}}
+    bench.forget(bo.id)
+    assert bench.taught(6) == {cy.id: True, ada.id: True}
+    assert bench.specs[5].warm_start is None
 
 
 def test_a_candidate_that_harms_the_base_is_not_taught_further(bench: Bench) -> None:

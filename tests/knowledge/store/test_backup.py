@@ -186,6 +186,10 @@ def _downgrade(new: tarfile.TarFile, old: tarfile.TarFile) -> None:
                 json.dumps({k: v for k, v in row.items() if k != "trace_parent"}).encode() + b"\n" for row in rows
             )
             sums["jobs"] = hashlib.sha256(data).hexdigest()
+        if member.name == "tables/version_facts.jsonl":
+            rows = [json.loads(line) for line in data.splitlines()]
+            data = b"".join(json.dumps({k: v for k, v in row.items() if k != "home"}).encode() + b"\n" for row in rows)
+            sums["version_facts"] = hashlib.sha256(data).hexdigest()
         if member.name == "backup.json":
             contents = json.loads(data)
             data = json.dumps({**contents, "revision": "0007", "sums": {**contents["sums"], **sums}}).encode()

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -30,13 +31,16 @@ def post(store: Store, *texts: str) -> tuple[str, list[str]]:
     return posted.job_id, [fact.id for fact in posted.facts]
 
 
-def build(store: Store, lease: Lease, held: Iterable[str], *, parent: int | None = None) -> Version:
+def build(
+    store: Store, lease: Lease, held: Iterable[str], *, parent: int | None = None, homes: dict[str, int] | None = None
+) -> Version:
     """The job's version as a candidate, its probes asked of all that it holds and of what it forgets."""
     job = jobs.get(store, lease.job_id)
     name = f"default-v{job.version}-{lease.token}"
     version = Version(
         "default", job.version, name, f"/a/{name}", VersionStatus.CANDIDATE, tuple(held), "r", 0.0, now(), None, parent
     )
+    version = replace(version, homes=homes or {})
     for status in (JobStatus.TRAINING, JobStatus.PROBING):
         jobs.advance(store, lease, status)
     versions.add_candidate(store, lease, version)
@@ -110,6 +114,26 @@ def test_a_live_fact_is_forgotten_when_a_version_without_it_is_live(store: Store
     assert status(store, bo) == FactStatus.LIVE
     assert forgetting.get(store, ada) == record
     assert forgetting.get(store, bo) is None
+
+
+def test_a_fact_waits_until_no_version_speaks_with_the_adapter_that_saw_it(store: Store) -> None:
+    """Also where that adapter answers for another fact: here Ada was weak, and only Bo is at home there."""
+    job_id, (ada, bo) = post(store, ADA, BO)
+    lease = claim(store, job_id)
+    versions.publish(store, lease, build(store, lease, [ada, bo]), weak=[ada])
+    job_id, (cy,) = post(store, "Cy Marsh is the ferryman of Tolvik.")
+    lease = claim(store, job_id)
+    versions.publish(store, lease, build(store, lease, [bo, cy], homes={bo: 1}))
+    assert forgetting.saw_any(store, "default", [ada]) == {1}
+
+    asked = forgetting.forget(store, ada)
+    assert (asked.done_at, asked.version_before) == (None, 2)
+    lease = claim(store, asked.job_id)
+    assert not versions.publish_untrained(store, lease)
+    versions.publish(store, lease, build(store, lease, [bo, cy], homes={cy: 2}))
+    assert status(store, ada) == FactStatus.FORGOTTEN
+    found = {version.number: version.status for version in versions.find(store, "default")}
+    assert found == {3: VersionStatus.LIVE, 2: VersionStatus.DELETED, 1: VersionStatus.DELETED}
 
 
 def test_versions_that_have_seen_it_are_deleted_with_it(store: Store) -> None:

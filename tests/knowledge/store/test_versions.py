@@ -28,8 +28,10 @@ def _ready(store: Store, *documents: Document) -> tuple[Lease, Version]:
     return lease, candidate
 
 
-def _publish(store: Store, *texts: str) -> Version:
+def _publish(store: Store, *texts: str, homes: dict[str, int] | None = None) -> Version:
     lease, candidate = _ready(store, *(Document(text) for text in texts))
+    candidate = replace(candidate, homes=homes or {})
+    versions.add_candidate(store, lease, candidate)
     versions.publish(store, lease, candidate)
     return versions.get(store, "default", candidate.number)
 
@@ -193,3 +195,39 @@ def test_a_namespace_without_a_live_version_has_no_line(store: Store) -> None:
     assert versions.ancestry(store, "default") == []
     facts.post(store, "default", [Document("Ada is a smith.")])
     assert versions.ancestry(store, "default") == []
+
+
+def test_a_version_knows_where_its_facts_are_at_home(store: Store) -> None:
+    (ada,) = _publish(store, "Ada is a smith.").fact_ids
+    second = _publish(store, "Bo is a tailor.", homes={ada: 1})
+    assert versions.get(store, "default", 2) == second
+    assert (second.homes, second.home(ada), len(second.own)) == ({ada: 1}, 1, 1)
+    assert [each.number for each in versions.speaking_as(store, second)] == [2, 1]
+
+
+def test_what_model_servers_should_hold_is_the_live_version_and_the_homes_of_its_facts(store: Store) -> None:
+    (ada,) = _publish(store, "Ada is a smith.").fact_ids
+    _publish(store, "Bo is a tailor.")
+    third = _publish(store, "Cy is a ferryman.", homes={ada: 1})
+    assert sorted(each.number for each in versions.speaking(store)) == [1, 3]
+    lease, _ = _ready(store, Document("Di is a nurse."))
+    assert sorted(each.number for each in versions.speaking(store)) == [1, 3, 4]
+    jobs.fail(store, lease, "no")
+    versions.refuse_abandoned(store)
+    assert versions.live(store, "default") == third
+    assert sorted(each.number for each in versions.speaking(store)) == [1, 3]
+
+
+def test_the_adapter_of_a_deleted_version_is_kept_while_another_speaks_with_it(store: Store) -> None:
+    (ada,) = _publish(store, "Ada is a smith.").fact_ids
+    second = _publish(store, "Bo is a tailor.", homes={ada: 1})
+    _publish(store, "Cy is a ferryman.", homes={ada: 1})
+    assert [each.number for each in versions.delete_old(store, keep=0)] == [2, 1]
+    assert versions.deleted_adapters(store, before=now()) == {second.adapter}
+    assert sorted(each.number for each in versions.speaking(store)) == [1, 3]
+    fourth = _publish(store, "Di is a nurse.")
+    before = now()
+    versions.delete_old(store, keep=0)
+    assert versions.deleted_adapters(store, before=before) == {second.adapter}, "the third was asked until just now"
+    found = versions.deleted_adapters(store, before=now())
+    assert len(found) == 3 and fourth.adapter not in found
