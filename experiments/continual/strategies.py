@@ -2,7 +2,7 @@
 
     python -m experiments.continual.strategies --base FOLDER --strategy continued --batches 4 --facts 3
 
-- `continued`: what a job does: the last adapter goes on, earlier facts are rehearsed.
+- `continued`: what a job does while its adapter has room: it goes on, earlier facts are rehearsed.
 - `held`: the last adapter goes on, and is held to what it answers about earlier facts (`holding.py`).
 - `sequential`: the last adapter goes on with the new facts alone.
 - `rebuilt`: an adapter from the base model, of all facts so far.
