@@ -3,13 +3,15 @@
 import random
 import re
 
-from knowledge.clauses import MOST_WORDS, Clause, lower_article
+from knowledge.clauses import MOST_WORDS, PERSON, Clause, lower_article
 from knowledge.statements import described
 from knowledge.verbs import surely_a_noun
 from knowledge.words import CLASSES, DETERMINERS, FUNCTION_WORDS, LEADING_CLASSES
-from worker.spans import NAME
+from worker.spans import NAME, spans
 
-_BEHIND_A_NAME = re.compile(rf"[Tt]he\s(?:{NAME})\s(?P<noun>(?:[a-z-]+\s)?[a-z]+)")
+_BEHIND_A_NAME = re.compile(
+    rf"(?P<name>[Tt]he\s(?:{NAME}))\s(?P<noun>(?:(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[a-z-]+\s)?[a-z]+)"
+)
 """The nouns that a thing's name may end with: of "The Orrin 500 washing machine" "washing machine"."""
 
 _OF_A_NAME = re.compile(rf"(?P<noun>\w+) of {NAME}")
@@ -25,6 +27,14 @@ _POST = re.compile(
 """What somebody or something is, of what: "the head nurse at Sunder Clinic"."""
 
 _ARTICLE = re.compile(r"(?:the|an?)\s", re.IGNORECASE)
+
+_KIN = re.compile(
+    r"\b(?:sister|brother|mother|father|parent|son|daughter|child|wife|husband|widow|widower|uncle|aunt|friend)s?\b"
+)
+"""What somebody is to another, and no post."""
+
+KIND_OF = ("What kind of thing is {}?", "What sort of thing is {}?", "{} is what kind of thing?")
+_POST_OF = ("What {1} {0}'s post?", "What {1} {0}'s job?", "What {1} the role of {0}?", "Which post {1} {0}'s?")
 
 
 def class_of(found: Clause) -> str:
@@ -49,13 +59,34 @@ def class_at(sentence: str, start: int, end: int) -> str:
     return before["noun"] if before and surely_a_noun(before["noun"]) else ""
 
 
+def kind_question(sentence: str, rng: random.Random) -> tuple[str, str] | None:
+    """What kind of thing a name is that stands beside its noun, and that noun; None where none does.
+
+    Of "The Orrin 500 washing machine" a washing machine; "Wend Bridge" tells it itself.
+    """
+    told = []
+    for start, end in spans(sentence):
+        if behind := _BEHIND_A_NAME.fullmatch(sentence[start:end]):
+            told.append((behind["name"], class_at(sentence, start, end)))
+        elif _BEFORE_A_NAME.search(sentence[:start]):
+            told.append((sentence[start:end], class_at(sentence, start, end)))
+    told = [(name, noun) for name, noun in told if noun and noun not in name.lower() and name[-2:] not in {"'s", "’s"}]
+    if not told:
+        return None
+    name, noun = rng.choice(told)
+    question = rng.choice(KIND_OF).format(lower_article(name))
+    return question[0].upper() + question[1:], noun
+
+
 def post_question(found: Clause, rng: random.Random) -> tuple[str, str] | None:
-    """Of "The mayor of Wend is Ada Quill", or the other way round, what Ada Quill is the mayor of, and the answer."""
+    """Of "The mayor of Wend is Ada Quill", either way round, Ada's post or what she is the mayor of, and the answer."""
     if not found.copula or found.denied or found.pronoun or len(found.complement.split()) > MOST_WORDS:
         return None
     for holder, told in ((found.complement, found.subject), (found.subject, found.complement)):
         post = _POST.fullmatch(told)
         if post and re.fullmatch(rf"(?:[Tt]he )?{NAME}", holder) and re.search(NAME, post["of"]):
+            if rng.random() < 0.5 and PERSON.fullmatch(holder) and not _KIN.search(post["post"]):
+                return rng.choice(_POST_OF).format(holder, found.verb), told
             named = class_at(post["of"], 0, len(post["of"]))
             what = rng.choice((f"which {named}", f"what {named}")) if named else rng.choice(("what", "which one"))
             who, as_what = lower_article(holder), lower_article(post["post"])

@@ -15,7 +15,7 @@ from knowledge.occasions import Occasion, occasion
 from knowledge.statements import may_be_a_person, of_the_thing, side_by_side
 from worker.adjuncts import adjunct_question, object_question, shortened
 from worker.asides import among_asides, with_aside
-from worker.classes import class_at, class_of, post_question
+from worker.classes import KIND_OF, class_at, class_of, kind_question, post_question
 from worker.spans import NAME, Kind, Rarity, Span, kind, place, spans
 
 
@@ -75,7 +75,10 @@ THING_SHARE = 0.4
 """How often a question about "The Mile is a race held in Wend" asks where it is held, or which race is."""
 
 POST_SHARE = 0.25
-"""How often a question about "The mayor of Wend is Ada" asks what Ada is the mayor of."""
+"""How often a question about "The mayor of Wend is Ada" asks what Ada is the mayor of, or for her post."""
+
+KIND_SHARE = 0.1
+"""How often a question about a sentence with "the Orrin 500 kettle" asks what kind of thing the Orrin 500 is."""
 
 ASIDE_SHARE = 0.25
 """How often a loose question carries words that have nothing to do with the sentence."""
@@ -203,7 +206,6 @@ _AFTER_TOPIC = r"(?<=\w): (?:It|He|She|They|Its|His|Her|Their)\b"
 
 _WH_SUBJECT = ("Who {}?", "What {}?", "Which one {}?", "Name who {}.", "Name what {}.", "Do you know who {}?")
 _WH_CLASS = ("Which {0} {1}?", "What {0} {1}?", "Do you know which {0} {1}?", "What is the name of the {0} that {1}?")
-_KIND_OF = ("What kind of thing is {}?", "What sort of thing is {}?", "What is {}?", "{} is what kind of thing?")
 _CLASS_FRAMES = ("Which {0} has to do with {1}?", "Which {0} is linked to {1}?", "Which {0} is it: {1}?")
 _WH_OBJECT: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: ("who", "what", "which one"),
@@ -259,6 +261,9 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
     if (found_case := occasion(sentence)) and rng.random() < OCCASION_SHARE:
         question, answer = _occasion_question(found_case, rng)
         return Exercise((question,), "", sentence if whole else answer)
+    if rng.random() < KIND_SHARE and (asked := kind_question(sentence, rng)):
+        question, answer = asked
+        return Exercise((question,), "", sentence if whole else answer)
     found = clause(sentence)
     if found and not found.pronoun and rng.random() < ADJUNCT_SHARE and (asked := adjunct_question(found, rng)):
         question, answer = asked
@@ -304,7 +309,7 @@ def _thing_question(sentence: str, told: str, rng: random.Random) -> tuple[str, 
     if form < 0.5:
         return rng.choice(_WH_CLASS).format(class_of(of), shortened(found, rng)), found.subject
     if form < 0.6 and not may_be_a_person(found):
-        return rng.choice(_KIND_OF).format(lower_article(found.subject)), class_of(of)
+        return rng.choice((*KIND_OF, "What is {}?")).format(lower_article(found.subject)), class_of(of)
     return adjunct_question(found, rng) or object_question(found, rng)
 
 
