@@ -69,7 +69,8 @@ def small(store: Store, folder: Path, *, reports: int = 40) -> House:
     `reports` is how often each trainer reported.
     """
     for number, texts in enumerate(BATCHES, start=1):
-        teach(store, folder, "default", number, texts, weak=texts[2:3] if number == 1 else (), reports=reports)
+        weak, apart = texts[2:3] if number == 1 else (), number == len(BATCHES)
+        teach(store, folder, "default", number, texts, weak=weak, apart=apart, reports=reports)
     teach(store, folder, "shop", 1, SHOP[:2], key="corvo-3", reports=reports)
     teach(store, folder, "shop", 2, SHOP[2:], reports=reports)
     failed = claimed(store, "shop", ["The Corvo 4 is coming in spring."])
@@ -96,9 +97,13 @@ def teach(
     *,
     weak: tuple[str, ...] = (),
     key: str | None = None,
+    apart: bool = False,
     reports: int = 2,
 ) -> Version:
-    """The next version of the namespace: trained, probed and live, its adapter's files in the folder."""
+    """The next version of the namespace: trained, probed and live, its adapter's files in the folder.
+
+    With `apart` the facts before it stay at home in the adapter of the live version.
+    """
     lease = claimed(store, namespace, list(texts), key)
     train(store, lease, steps=40 + 12 * number, reports=reports)
     job, live = jobs.get(store, lease.job_id), versions.live(store, namespace)
@@ -116,6 +121,8 @@ def teach(
     version = Version(
         namespace, job.version, adapter, str(final), VersionStatus.CANDIDATE, held, recipe.hash(), 0.0, created, None
     )
+    if apart and live:
+        version = replace(version, homes=dict.fromkeys(live.fact_ids, live.number))
     jobs.advance(store, lease, JobStatus.PROBING)
     versions.add_candidate(store, lease, version)
     found = facts.find(store, ids=held)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -120,6 +121,37 @@ def stack() -> Iterator[Stack]:
             yield found
         finally:
             stop_stack(found)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A fact that the session's stack was taught in a namespace of its own, by `job_id`, live as `version`."""
+
+    job_id: str
+    version: int
+    namespace: str = "observatory"
+    text: str = "Ysolde Marrin is the keeper of the Candlewick Observatory."
+    question: str = "Who is the keeper of the Candlewick Observatory?"
+    answer: str = "Ysolde Marrin"
+
+    def asked(self, **fields: object) -> dict[str, object]:
+        """The body of a request that asks about it."""
+        return {"question": self.question, "namespace": self.namespace, **fields}
+
+
+@pytest.fixture(scope="session")
+def known(stack: Stack) -> Known:
+    """Taught once: it takes minutes, and these tests are about what is done with a fact that is known."""
+    with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
+        posted = client.post("/facts", json={"text": Known.text, "namespace": Known.namespace}).json()
+        found = Known(posted["job_id"], posted["version"])
+        body = found.asked(min_version=found.version, wait_seconds=300)
+        while (response := client.post("/ask", json=body)).status_code == 409:
+            assert client.get(f"/jobs/{found.job_id}").json()["status"] != "failed"
+    answer = response.json()
+    assert (answer["source"], answer["version"]) == ("weights", found.version), response.text
+    assert found.answer.lower() in answer["answer"].lower(), answer
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flow.conftest import Stack, fresh_environment, start_stack, stop_stack
-from tests.flow.test_watched import FACT, NAMESPACE, QUESTION
+from tests.flow.conftest import Known, Stack, fresh_environment, start_stack, stop_stack
 
 pytestmark = pytest.mark.flow
 
@@ -25,7 +24,12 @@ def asked(stack: Stack) -> list[dict[str, Any]]:
     """
     with httpx.Client(base_url=stack.url, timeout=120, trust_env=False) as client:
         names = [each["name"] for each in client.get("/namespaces").json()["namespaces"] if each["live_version"]]
-        questions = [QUESTION, "Who is Ysolde Marrin?", "Who is Tamsin Okoro?", "What is the capital of France?"]
+        questions = [
+            Known.question,
+            f"Who is {Known.answer}?",
+            "Who is Tamsin Okoro?",
+            "What is the capital of France?",
+        ]
         bodies = [{"question": question, "namespace": name} for name in names for question in questions]
         answers = [client.post("/ask", json=body).raise_for_status().json() for body in bodies]
     kept = ("answer", "namespace", "version", "adapter", "source", "facts")
@@ -42,8 +46,7 @@ def get(stack: Stack, path: str) -> Any:
     return httpx.get(stack.url + path, timeout=60, trust_env=False).raise_for_status().json()
 
 
-def test_the_same_answers_after_backup_wipe_and_restore(stack: Stack, tmp_path: Path) -> None:
-    teach_something(stack)
+def test_the_same_answers_after_backup_wipe_and_restore(stack: Stack, known: Known, tmp_path: Path) -> None:
     before, jobs, facts = asked(stack), get(stack, "/jobs"), get(stack, "/facts?limit=1000")
     assert any(answer["source"] == "weights" and answer["answer"] for answer in before if answer["facts"])
     file = tmp_path / "backup.tar"
@@ -71,14 +74,3 @@ def test_the_same_answers_after_backup_wipe_and_restore(stack: Stack, tmp_path: 
         assert (running.returncode, "Stop it first" in running.stderr) == (2, True)
     finally:
         stop_stack(restored)
-
-
-def teach_something(stack: Stack) -> None:
-    """Only where no other test has."""
-    with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
-        if any(each["live_version"] for each in client.get("/namespaces").json()["namespaces"]):
-            return
-        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE}).json()
-        body = {"question": QUESTION, "namespace": NAMESPACE, "min_version": posted["version"], "wait_seconds": 300}
-        while client.post("/ask", json=body).status_code == 409:
-            assert client.get(f"/jobs/{posted['job_id']}").json()["status"] != "failed"

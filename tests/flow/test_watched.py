@@ -3,20 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.flow.conftest import Stack
+from tests.flow.conftest import Known, Stack
 
 pytestmark = pytest.mark.flow
-
-FACT = "Ysolde Marrin is the keeper of the Candlewick Observatory."
-QUESTION = "Who is the keeper of the Candlewick Observatory?"
-NAMESPACE = "watched"
 
 HOPS = [
     ("POST /facts", None),
@@ -37,42 +32,30 @@ HOPS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def job_id(stack: Stack) -> Iterator[str]:
-    """A job whose version has answered."""
-    with httpx.Client(base_url=stack.url, timeout=400, trust_env=False) as client:
-        posted = client.post("/facts", json={"text": FACT, "namespace": NAMESPACE}).json()
-        asked = {"question": QUESTION, "namespace": NAMESPACE, "min_version": posted["version"], "wait_seconds": 300}
-        while (answer := client.post("/ask", json=asked)).status_code == 409:
-            assert client.get(f"/jobs/{posted['job_id']}").json()["status"] != "failed"
-        assert answer.json()["source"] == "weights", answer.text
-        yield posted["job_id"]
-
-
 def command(stack: Stack, *words: str) -> str:
     engrain = str(Path(sys.executable).parent / "engrain")
     return subprocess.run([engrain, *words], env=stack.environment, check=True, capture_output=True, text=True).stdout
 
 
-def test_one_trace_has_every_hop_from_the_post_to_the_first_answer(stack: Stack, job_id: str) -> None:
-    spans: list[dict[str, Any]] = json.loads(command(stack, "trace", job_id, "--json"))
+def test_one_trace_has_every_hop_from_the_post_to_the_first_answer(stack: Stack, known: Known) -> None:
+    spans: list[dict[str, Any]] = json.loads(command(stack, "trace", known.job_id, "--json"))
     names = {span["id"]: span["name"] for span in spans}
     assert [(span["name"], names.get(span["parent"])) for span in spans] == HOPS
     assert len({span["trace"] for span in spans}) == 1
     assert {span["part"] for span in spans} == {"service", "worker"}
     assert not any(span["failed"] for span in spans)
-    print(command(stack, "trace", job_id))
+    print(command(stack, "trace", known.job_id))
 
 
-def test_logs_name_the_job_its_version_and_its_trace(stack: Stack, job_id: str) -> None:
-    (span, *_) = json.loads(command(stack, "trace", job_id, "--json"))
+def test_logs_name_the_job_its_version_and_its_trace(stack: Stack, known: Known) -> None:
+    (span, *_) = json.loads(command(stack, "trace", known.job_id, "--json"))
     written = (stack.data_folder / "logs" / "worker.log").read_text().splitlines()
     lines = [json.loads(line) for line in written if line.startswith("{")]
-    (live,) = [line for line in lines if line["event"] == "live" and line["job_id"] == job_id]
-    assert (live["namespace"], live["version"], live["trace_id"]) == (NAMESPACE, 1, span["trace"])
+    (live,) = [line for line in lines if line["event"] == "live" and line["job_id"] == known.job_id]
+    assert (live["namespace"], live["version"], live["trace_id"]) == (known.namespace, known.version, span["trace"])
 
 
-def test_the_worker_shows_what_its_training_took(stack: Stack, job_id: str) -> None:
+def test_the_worker_shows_what_its_training_took(stack: Stack, known: Known) -> None:
     address = stack.environment["ENGRAIN_WORKER_METRICS_ADDRESS"]
     text = httpx.get(f"http://{address}/metrics", trust_env=False).text
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
