@@ -34,6 +34,8 @@ _KIN = re.compile(
 """What somebody is to another, and no post."""
 
 KIND_OF = ("What kind of thing is {}?", "What sort of thing is {}?", "{} is what kind of thing?")
+"""Questions for the kind of a thing. Not "What is {}?", which asks as well for all else that is told of it."""
+
 _POST_OF = ("What {1} {0}'s post?", "What {1} {0}'s job?", "What {1} the role of {0}?", "Which post {1} {0}'s?")
 
 
