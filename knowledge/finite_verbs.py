@@ -43,7 +43,7 @@ _NEXT = re.compile(
 
 _COMMA = re.compile(_NEXT.pattern.replace(r",?\s(?:and|but)", ",", 1))
 
-_OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it)\b|[^\W_a-z]")
+_OBJECT = re.compile(r"(?:the|an?|its|his|her|their|it|no|any|all|every|each|some)\b|[^\W_a-z]")
 
 _NEVER_BEFORE = DETERMINERS | PREPOSITIONS | CONJUNCTIONS
 _SURE_VERBS = AUXILIARIES | KNOWN_VERBS | PLURAL_VERBS

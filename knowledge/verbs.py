@@ -7,7 +7,12 @@ the past is meant ("found" is of "find"): statements tell what was, and seldom o
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lemminflect import getAllInflections, getAllLemmas
+from lemminflect import getAllInflections, getAllLemmas, getInflection
+
+from knowledge.words import AUXILIARIES
+
+_DOERS = (("er", ""), ("or", ""), ("r", ""), ("or", "e"), ("ier", "y"))
+"""Endings of who does it, and what the verb has instead: a founder founds, a supplier supplies."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,27 @@ def is_unknown(word: str) -> bool:
 def is_plural(word: str) -> bool:
     """Whether the word is the plural of a noun: "customers"."""
     return any(word != lemma for lemma in getAllLemmas(word).get("NOUN", ()))
+
+
+def finite(bare: str, *, past: bool) -> str:
+    """The verb as its past or as its third person: "invented", "invents"."""
+    return str(getInflection(bare, "VBD" if past else "VBZ")[0])
+
+
+@lru_cache(maxsize=20_000)
+def verb_of_doer(noun: str) -> str:
+    """The verb that a doer's noun is made of: "invent" of "inventor"; empty where it is of none."""
+    for ending, instead in _DOERS:
+        stem = noun.removesuffix(ending) if noun.endswith(ending) else ""
+        for verb in (stem + instead, stem[:-1] if stem[-1:] == stem[-2:-1] else ""):
+            if len(verb) > 2 and verb not in AUXILIARIES and verb in getAllLemmas(verb).get("VERB", ()):
+                return verb
+    return ""
+
+
+@lru_cache(maxsize=20_000)
+def doer(verb: str) -> str:
+    """The noun for who does it: "inventor" of "invent"; empty where the dictionary has none."""
+    stems = (verb.removesuffix("e"), verb + verb[-1])
+    nouns = (stem + ending for stem in stems for ending in ("er", "or"))
+    return next((noun for noun in nouns if surely_a_noun(noun) and verb_of_doer(noun) == verb), "")

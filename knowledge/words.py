@@ -141,5 +141,18 @@ CLASSES = frozenset(
 )
 """Last words of names that say what is named: "Kansas State University"."""
 
+PLACES = frozenset(
+    """
+    archive attic bakery balcony bank barn basement bay beach boathouse bridge building cabin cabinet cafe camp canal
+    castle cathedral cave cellar chapel church cinema city clinic coast corner corridor cottage courtyard cupboard desk
+    directory district dock drawer entrance exit factory farm field floor foyer folder forest fortress garage garden
+    gate greenhouse ground hall harbour harbor hill hospital hotel house hut inn island kitchen laboratory lake library
+    lighthouse lobby market meadow mill monastery mountain museum office orchard palace park path pier port prison
+    quarry quay region river road roof room school shed shelf shop shore square stable stadium station street studio
+    swamp table temple terrace theatre theater tower town tunnel valley vault village wall warehouse workshop yard
+    """.split()
+)
+"""What something can be in, on or at, also without a name: "in the kitchen"."""
+
 LEADING_CLASSES = frozenset("cafe camp cape castle fort hotel lake port villa".split())
 """First words of names that do: "Castle Brannoch"."""

@@ -25,10 +25,10 @@ from knowledge.clauses import (
     topic,
 )
 from knowledge.finite_verbs import PASSIVE
-from knowledge.verbs import is_adjective, verb_form
-from knowledge.words import AUXILIARIES, DETERMINERS, MONTHS, POSSESSIVES, PREPOSITIONS
+from knowledge.verbs import is_adjective, is_plural, verb_form
+from knowledge.words import AUXILIARIES, DETERMINERS, MONTHS, PLACES, POSSESSIVES, PREPOSITIONS
 from worker.classes import class_at
-from worker.spans import ADDRESS, CLOCK, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
+from worker.spans import ADDRESS, CLOCK, COUNTED, DURATION, NAME, NUMBERED, OFTEN, YEAR, Kind
 
 KEPT_SHARE = 0.4
 """How often a question about one adjunct keeps another."""
@@ -43,12 +43,13 @@ _SMALL = (
     "in|on|at(?! least| most)|near|from|since|until|during|by|with|as|after|before|through|within|under|between"
     "|out of|into|onto|across|against|throughout|towards?|without"
 )
-_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s")
+_ONLY = r"(?:always|just|mainly|mostly|never|only|usually)\s"
+_PREPOSITION = re.compile(rf"(?:(?<=\s)|^)(?:{_ONLY})?({_SMALL}|for|to(?=\s(?:{_NAMED}|{ADDRESS})))\s(?:{_ONLY})?")
 _IN_A_NAME = re.compile(r"\b[A-Z]\w*\s(?=for\s[A-Z])")
 _NO_ITEM = r"(?:\w+ing|of|but|where|so|then)\b"
 _LIST = rf"(?:(?!{_NO_ITEM})[^,]+,\s)*(?!{_NO_ITEM})[^,]+?,?\s(?:and|or)\s"
 _END = re.compile(
-    rf",\s(?!(?:{_SMALL})\s|and\s[A-Z]|{_LIST})(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}"
+    rf",\s(?!(?:{_ONLY})?(?:{_SMALL})\s|and\s[A-Z]|{_LIST})(?=[a-z])|\sto\s(?!the\s|an?\s)(?=[a-z])|\s(?:which|who)\s|{MORE.pattern}"
 )
 """Where the phrases behind a verb end. A comma before a name only goes on with a place or a list."""
 _OF_TIME = frozenset({"in", "on", "at", "from", "since", "until", "during", "by"})
@@ -72,6 +73,12 @@ _BARE_TIME = re.compile(
 
 _REASON = re.compile(rf",?\s({REASON})\s([^,;]+)")
 _IN_A_PLACE = re.compile(r"(?:an?|the)\s[a-z]")
+_A_PLACE = re.compile(
+    rf"(?:an?|the|{'|'.join(sorted(POSSESSIVES))})\s(?:[\w'’-]+\s){{0,3}}?(?P<noun>{'|'.join(sorted(PLACES))})s?"
+    r"(?=$|\s(?:of|for|and)\s|(?P<named>\s[^\sa-z]))"
+)
+"""A place that needs no name: "the gate", "a quarry of chalk", "the folder /var/lamps"."""
+
 _MAY_OWN = frozenset({"has", "have", "had"})
 _BOUND = re.compile(
     rf"(?:(?!(?:{'|'.join(sorted(DETERMINERS | PREPOSITIONS))})\b)[a-z]+\s)?"
@@ -122,7 +129,8 @@ class Adjunct:
             return (f"{since}when", *exactly, *year)
         if self.kind is Kind.PLACE:
             away = "from " if self.preposition == "from" else ""
-            named = class_at(self.told, 0, len(self.told))
+            apart = _A_PLACE.match(self.told)
+            named = apart["noun"] if apart and apart["named"] else class_at(self.told, 0, len(self.told))
             where = (f"{away}where", f"{away or 'in '}which place", *(("what …",) if self.preposition == "at" else ()))
             return (*where, f"{self.preposition} which {named}", f"which {named} …") if named else where
         if self.kind is Kind.PHRASE:
@@ -222,7 +230,7 @@ def _kind(preposition: str, phrase: str, passive: bool) -> Kind | None:
         return Kind.NUMBER
     if NUMBERED.fullmatch(phrase):
         return Kind.NUMBER
-    if preposition in _OF_PLACE and named:
+    if preposition in _OF_PLACE and (named or _A_PLACE.match(phrase)):
         return Kind.PLACE
     if preposition in _OF_OTHERS and (named or (preposition == "by" and passive)):
         return Kind.NAME
@@ -251,7 +259,7 @@ def object_question(found: Clause, rng: random.Random) -> tuple[str, str] | None
     bound = _BOUND.match(found.complement) if found.copula or not point else None
     if bound:
         told = before_more(found.complement[bound.end() :], _END)
-        if not told or any(told.startswith(adjunct.told) for adjunct in adjuncts):
+        if not told or any(re.match(rf"(?:{_ONLY})?{re.escape(adjunct.told)}", told) for adjunct in adjuncts):
             return None
         return _asked(found, _what(told, rng), bound[0].strip(), rng), told
     if found.copula or not point or _ADVERBIAL.match(point) or _PREPOSITION.match(f"{point} "):
@@ -274,6 +282,8 @@ def _what(told: str, rng: random.Random) -> str:
     """A question word for a thing, or for what may be a person."""
     if DURATION.fullmatch(told):
         return "how long"
+    if (counted := COUNTED.fullmatch(told)) and is_plural(counted["head"]) and rng.random() < 0.7:
+        return f"how many {counted['noun']}"
     if (named := class_at(told, 0, len(told))) and rng.random() < 0.5:
         return rng.choice((f"which {named}", f"what {named}"))
     person = re.match(_NAMED, told) is not None

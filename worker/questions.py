@@ -14,6 +14,7 @@ from knowledge.clauses import MOST_WORDS, Clause, bare, clause, lower_article
 from knowledge.occasions import Occasion, occasion
 from knowledge.statements import may_be_a_person, of_the_thing, side_by_side
 from worker.adjuncts import adjunct_question, object_question, shortened
+from worker.agents import agent_question
 from worker.asides import among_asides, with_aside
 from worker.classes import KIND_OF, class_at, class_of, kind_question, post_question
 from worker.spans import NAME, Kind, Rarity, Span, kind, place, spans
@@ -76,6 +77,9 @@ THING_SHARE = 0.4
 
 POST_SHARE = 0.25
 """How often a question about "The mayor of Wend is Ada" asks what Ada is the mayor of, or for her post."""
+
+AGENT_SHARE = 0.15
+"""How often a question about "The inventor of the Orrin is Ada" asks who invented it, or of "Ada invented it" whose."""
 
 KIND_SHARE = 0.1
 """How often a question about a sentence with "the Orrin 500 kettle" asks what kind of thing the Orrin 500 is."""
@@ -269,6 +273,9 @@ def question_exercise(pieces: Sequence[str], rng: random.Random, whole: bool, ra
         question, answer = asked
         return Exercise((question,), "", sentence if whole else answer)
     if found and rng.random() < POST_SHARE and (asked := post_question(found, rng)):
+        question, answer = asked
+        return Exercise((question,), "", sentence if whole else answer)
+    if found and rng.random() < AGENT_SHARE and (asked := agent_question(found, rng)):
         question, answer = asked
         return Exercise((question,), "", sentence if whole else answer)
     form = rng.random()

@@ -27,7 +27,13 @@ _OF_DAY = r"(?:o['’]clock\b|in\sthe\s(?:morning|afternoon|evening)\b|at\s(?:ni
 CLOCK = rf"\d{{1,2}}(?::\d\d)?\s?[ap]\.?m\b\.?|{_HOUR}(?:\s{_OF_DAY})+|\d{{1,2}}:\d\d\b"
 """A time of day: "7 pm", "seven in the evening", "18:30"."""
 
-_COUNT = r"\d[\d.,]*|an?|half an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|ninety"
+_NUMERAL = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    "|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
+)
+_COUNT = rf"\d[\d.,]*|an?|half an?|{_NUMERAL}"
+COUNTED = re.compile(rf"(?:\d[\d.,]*|{_NUMERAL})\s(?P<noun>(?:[a-z-]+\s)?(?P<head>[a-z]+))")
+"""So many of something: "three visitor permits"."""
 DURATION = re.compile(
     rf"(?:{_COUNT})\s(?:(?:business|working|calendar)\s)?(?P<unit>(?:second|minute|hour|day|night|week|month|year)s?)"
 )
@@ -193,6 +199,7 @@ def spans(sentence: str) -> tuple[Span, ...]:
     for pattern in (NAME, _NUMBER):
         inside = list(found) if pattern == _NUMBER else _dates(sentence)
         matches = [_without_first_word(sentence, match.span()) for match in re.finditer(pattern, sentence)]
+        matches = [span for span in matches if pattern == _NUMBER or re.search(r"[^\W\d_]", sentence[slice(*span)])]
         found |= {span for span in matches if not any(start <= span[0] < end for start, end in inside)}
     for address in re.finditer(rf"(?<=\b(?:at|to|is)\s){ADDRESS}", sentence):
         found = {span for span in found if not address.start() <= span[0] < address.end()} | {address.span()}

@@ -140,13 +140,15 @@ def test_questions_about_a_passive_are_those_that_people_ask() -> None:
         ("The Wend ferry leaves at 18:40.", "at what time", "date"),
         ("Bills are paid within ten working days.", "within how many days", "when "),
         ("The code expires after an hour.", "after how long", "how many"),
+        ("The tulip flowers for just eleven days, always in May.", "for how many days", "just"),
+        ("The tulip flowers for just eleven days, always in May.", "when does the tulip flower", "always"),
         ("Ada Quill sold the mill for 90 euros.", "for how much", "whom"),
         ("The API of Tarn listens on port 8443.", "on which port", "how much"),
     ],
 )
 def test_times_and_amounts_are_asked_for_by_their_own_words(sentence: str, wanted: str, unwanted: str) -> None:
     questions = [question for question, _ in asked(sentence)]
-    assert any(wanted in question for question in questions)
+    assert any(wanted in question.lower() for question in questions)
     assert not [question for question in questions if unwanted in question]
 
 
@@ -172,6 +174,9 @@ def test_a_question_has_the_verbs_bare_form_and_an_indirect_one_its_own() -> Non
         ("Bo Tarn took over the mill on Wend Street.", "What did Bo Tarn take over?", "the mill"),
         ("The Quills have owned the mill since 1871.", "What have the Quills owned?", "the mill"),
         ("The office has 42 desks.", "What does the office have?", "42 desks"),
+        ("The office has 42 desks.", "How many desks does the office have?", "42 desks"),
+        ("A tenant may hold three guest keys.", "How many guest keys may a tenant hold?", "three guest keys"),
+        ("The lamp weighs eleven grams.", "How many grams does the lamp weigh?", "eleven grams"),
         ("Customers who return a lamp receive a refund.", "What do customers who return a lamp receive?", "a refund"),
         ("The warranty lasts five years if it is registered.", "How long does the warranty last?", "five years"),
         ("Bo Tarn must wear a badge.", "What must Bo Tarn wear?", "a badge"),
@@ -190,6 +195,7 @@ def test_the_other_side_is_asked_for_as_people_ask(sentence: str, question: str,
         "Bus 61 stops at Wend, Orrin and Tarn, but not at Elm.",
         "The mill was built by Bo Tarn.",
         "Ada Quill is the smith of Wend.",
+        "The tulip flowers for just eleven days.",
     ],
 )
 def test_where_no_thing_stands_behind_the_verb_none_is_asked_for(sentence: str) -> None:
