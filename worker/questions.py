@@ -79,7 +79,7 @@ POST_SHARE = 0.25
 """How often a question about "The mayor of Wend is Ada" asks what Ada is the mayor of, or for her post."""
 
 AGENT_SHARE = 0.15
-"""How often a question about "The inventor of the Orrin is Ada" asks who invented it, or of "Ada invented it" whose."""
+"""How often a question about "The inventor of the Orrin is Ada" asks who invented it, and the reverse."""
 
 KIND_SHARE = 0.1
 """How often a question about a sentence with "the Orrin 500 kettle" asks what kind of thing the Orrin 500 is."""

@@ -121,6 +121,10 @@ from knowledge.statements import of_the_thing, statements
             "The germ spreads through water and causes fever.",
             ("The germ spreads through water.", "The germ causes fever."),
         ),
+        (
+            "The Orrin scooter covers 73 kilometres and needs no licence.",
+            ("The Orrin scooter covers 73 kilometres.", "The Orrin scooter needs no licence."),
+        ),
     ],
 )
 def test_joined_statements_are_told_one_by_one(sentence: str, joined: tuple[str, ...]) -> None:

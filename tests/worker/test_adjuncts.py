@@ -142,6 +142,8 @@ def test_questions_about_a_passive_are_those_that_people_ask() -> None:
         ("The code expires after an hour.", "after how long", "how many"),
         ("The tulip flowers for just eleven days, always in May.", "for how many days", "just"),
         ("The tulip flowers for just eleven days, always in May.", "when does the tulip flower", "always"),
+        ("The Orrin app saves its drafts in the folder /var/lamps.", "in which folder", "when"),
+        ("Guests of Castle Wend leave their coats at the gate.", "where do guests", "whom"),
         ("Ada Quill sold the mill for 90 euros.", "for how much", "whom"),
         ("The API of Tarn listens on port 8443.", "on which port", "how much"),
     ],

@@ -69,6 +69,7 @@ def test_names_numbers_dates_and_phrases_are_found(sentence: str, expected: set[
         ("The Orrin bath is not a pool.", "a pool"),
         ("The Orrin pool isn't heated.", "heated"),
         ("GET /v3/bills returns at most 200 items.", "most 200"),
+        ("At 1,340 metres, Orrin is the highest village of the valley.", "1"),
     ],
 )
 def test_words_that_name_nothing_are_not(sentence: str, unwanted: str) -> None:
