@@ -142,7 +142,8 @@ async def _time(
 ) -> tuple[Cells, dict[str, float]]:
     """All arms in turn at each concurrency, in rounds, because a shared machine is not equally fast at all times.
 
-    Stock LoRA takes part in the first round alone: it needs as long as all the others together.
+    Stock LoRA needs as long as all the others together, and yet takes part in each round: left out of one, it is held
+    against arms that ran at another time.
     """
     cells: Cells = {(arm.name, level): Cell() for arm in compared for level in chosen.concurrency}
     for arm in compared:
@@ -151,8 +152,6 @@ async def _time(
     for turn in range(chosen.rounds):
         for level in chosen.concurrency:
             for arm in compared:
-                if arm.name == "stock" and turn:
-                    continue
                 asked = max(chosen.requests, chosen.each * level)
                 cell = cells[arm.name, level]
                 await load(arm, cell, [next(numbers) for _ in range(asked)], level, chosen.tokens)

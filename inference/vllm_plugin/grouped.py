@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from inference.vllm_plugin.products import Group, add_products, group_tokens
+from inference.vllm_plugin.kernels import packed
+from inference.vllm_plugin.products import Batch, add_products, group_tokens
 from inference.vllm_plugin.slots import Slots
 
 MERGED_GIB = "ENGRAIN_MERGED_WEIGHTS_GIB"
@@ -24,17 +25,16 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.slots = Slots(int(float(os.environ.get(MERGED_GIB, "0")) * 2**30))
-        self._groups: list[Group] = []
-        self._sampled: list[Group] = []
+        self.slots = Slots(int(float(os.environ.get(MERGED_GIB, "0")) * 2**30), packed)
+        self._batch = self._sampled = group_tokens([])
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
         """Takes over which slot each token of the next steps uses: grouped here, and not in each layer."""
         super().update_metadata(*args, **kwargs)
         slots_T = self.token_lora_indices.tolist()
-        self._groups = group_tokens(slots_T)
+        self._batch = group_tokens(slots_T)
         self._sampled = group_tokens(self.sampler_indices.tolist())
-        self.slots.batch_is(self._groups, len(slots_T))
+        self.slots.batch_is(self._batch, len(slots_T))
 
     def add_lora_linear(
         self,
@@ -47,7 +47,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         **_unused: Any,
     ) -> None:
         """Adds the adapters' part of a layer's output to `y` in place; a caller's buffer is not needed."""
-        self._add(self._groups, y, x, lora_a_stacked, lora_b_stacked, scale, output_slices)
+        self._add(self._batch, y, x, lora_a_stacked, lora_b_stacked, scale, output_slices)
 
     def add_lora_logits(
         self,
@@ -66,13 +66,14 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         self, y: torch.Tensor, x: torch.Tensor, lora_b_stacked: torch.Tensor, *_unused: Any, **_too: Any
     ) -> None:
         """Adds `x Bᵀ`, where `x` are the adapters' own embeddings, one row a token; without one it is zero."""
-        for slot, rows in self._groups:
+        for slot, part in self._batch.groups:
+            rows = self._batch.rows_of(part)
             if self.slots.embeds(slot, lora_b_stacked):
                 y[rows] += torch.nn.functional.linear(x[rows], lora_b_stacked[slot, 0]).to(y.dtype)
 
     def _add(
         self,
-        groups: list[Group],
+        batch: Batch,
         y: torch.Tensor,
         x: torch.Tensor,
         a: tuple[torch.Tensor, ...],
@@ -80,10 +81,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
         scale: float,
         widths: tuple[int, ...],
     ) -> None:
-        if not groups:
-            return
-        y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        for slot, rows in groups:
-            low = self.slots.low(slot, a, b, widths)
-            if low is not None:
-                add_products(y, x, rows, low, scale)
+        if batch.groups:
+            y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
+            lows = [self.slots.low(slot, a, b, widths) for slot, _ in batch.groups]
+            add_products(y, x, batch, lows, scale)

@@ -5,7 +5,7 @@ Both are reached by replacing methods and a class attribute, when vLLM's LoRA co
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from vllm.lora.layers.base import BaseLayerWithLoRA
@@ -13,15 +13,25 @@ from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
 from vllm.lora.layers.vocab_parallel_embedding import VocabParallelEmbeddingWithLoRA
 from vllm.lora.model_manager import LRUCacheLoRAModelManager
 from vllm.lora.worker_manager import LRUCacheWorkerLoRAManager
+from vllm.model_executor.layers import utils
+from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
-from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 
 from inference.vllm_plugin.grouped import GroupedPunicaWrapper
-from inference.vllm_plugin.slots import Product, Slots
+from inference.vllm_plugin.kernels import PackedProduct, swiglu
+from inference.vllm_plugin.slots import Slots, layer_key
+
+SWIGLU_BLOCKS = ("LlamaMLP", "Qwen2MLP")
+"""vLLM's classes whose `forward` is `down(silu(gate(x)) * up(x))` and nothing else; relatives share them."""
 
 
 class SlotTellingManager(LRUCacheLoRAModelManager):
     """vLLM's adapter manager, which tells our operators about steps, and about every slot whose adapter changes."""
+
+    def _create_lora_modules(self) -> None:
+        super()._create_lora_modules()
+        for slots in self._all_slots():
+            _fuse_swiglu(self.model, slots)
 
     def activate_adapter(self, lora_id: int) -> bool:
         """Also when it fails half-way: a slot is half written then."""
@@ -81,9 +91,9 @@ def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
     without = base.forward
 
     def linear(x: torch.Tensor) -> Any:
-        if slots.idle:
+        if slots.untouched(key):
             return without(x)
-        merged = slots.merged(layer.lora_a_stacked)
+        merged = slots.merged(key)
         if merged is None:
             return whole(x)
         y = merged(x, None if base.skip_bias_add else base.bias)
@@ -93,8 +103,43 @@ def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
         return without(x) if slots.idle else whole(x)
 
     if isinstance(layer, BaseLinearLayerWithLoRA):
+        key = layer_key(layer.lora_a_stacked)
         return linear
     return embedding if isinstance(layer, VocabParallelEmbeddingWithLoRA) else whole
+
+
+def _fuse_swiglu(model: torch.nn.Module, slots: Slots) -> None:
+    """Makes feed-forward blocks one kernel, in steps whose weights are the base's or merged."""
+    for block in model.modules():
+        if type(block).__name__ in SWIGLU_BLOCKS and type(block.act_fn) is SiluAndMul:
+            gate_up, down = block.gate_up_proj, block.down_proj
+            if _is_plain_and_packed(gate_up) and _is_plain_and_packed(down):
+                block.forward = _fused(block.forward, gate_up, down, slots)
+
+
+def _is_plain_and_packed(layer: Any) -> bool:
+    if not isinstance(layer, BaseLinearLayerWithLoRA) or layer.tp_size > 1:
+        return False
+    base: Any = layer.base_layer
+    return base.bias is None and isinstance(getattr(base, "cpu_linear", None), PackedProduct)
+
+
+def _fused(whole: Callable[..., Any], gate_up: Any, down: Any, slots: Slots) -> Callable[..., Any]:
+    """A block's `forward`: one kernel where each layer has packed weights for the whole batch, else as it was."""
+
+    def packed(layer: Any, key: int) -> PackedProduct | None:
+        if slots.untouched(key):
+            return cast("PackedProduct", layer.base_layer.cpu_linear)
+        merged = slots.merged(key)
+        return merged.linear if isinstance(merged, Merged) and isinstance(merged.linear, PackedProduct) else None
+
+    keys = layer_key(gate_up.lora_a_stacked), layer_key(down.lora_a_stacked)
+
+    def forward(x: torch.Tensor) -> Any:
+        first, second = packed(gate_up, keys[0]), packed(down, keys[1])
+        return whole(x) if first is None or second is None else swiglu(x, first, second)
+
+    return forward
 
 
 def _apply(self: Any, x: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
@@ -108,18 +153,20 @@ def _apply(self: Any, x: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
         return output
     if punica.slots.may_merge and type(method) is UnquantizedLinearMethod and self.tp_size == 1:
         base = partial(method.apply, self.base_layer)
-        punica.slots.merge(self.lora_a_stacked, base, _pack, self.input_size, x.dtype)
+        punica.slots.merge(self.lora_a_stacked, base, Merged, self.input_size, x.dtype)
     return output
 
 
-def _pack(weights_OI: torch.Tensor) -> Product:
-    """Packs merged weights as vLLM packs the base model's: the same kernels, the same speed."""
-    layer: Any = torch.nn.Module()
-    layer.weight = torch.nn.Parameter(weights_OI, requires_grad=False)
-    dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+class Merged:
+    """A layer's product with merged weights, packed as the base model's are: the same kernels, the same speed."""
 
-    def product(x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        y: torch.Tensor = layer.cpu_linear(x, layer.weight, bias)
-        return y
+    def __init__(self, weights_OI: torch.Tensor) -> None:
+        layer: Any = torch.nn.Module()
+        layer.weight = torch.nn.Parameter(weights_OI, requires_grad=False)
+        utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+        self.linear: Callable[..., torch.Tensor] = layer.cpu_linear
+        self._weight = layer.weight
 
-    return product
+    def __call__(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Inputs [..., I] to outputs [..., O]."""
+        return self.linear(x, self._weight, bias)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from inference.vllm_plugin.products import Group, LowRank, low_rank
+from inference.vllm_plugin.products import Batch, LowRank, low_rank
 
 Product = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 """A layer's product with its packed weights: inputs and bias (or None) to outputs."""
@@ -21,6 +21,11 @@ STEPS_BEFORE_MERGING = 64
 
 STEPS_OF_MEMORY = 1024
 """After so many steps the counts of filled batches are halved: the present weighs more than the past."""
+
+
+def layer_key(a_stacked: Sequence[torch.Tensor]) -> int:
+    """What a layer is known by: the address of its stacked weights, which stay where they are."""
+    return a_stacked[0].data_ptr()
 
 
 class Slot:
@@ -37,12 +42,14 @@ class Slot:
 class Slots:
     """All slots, and which of them fills the batch of the running step, if one does.
 
-    `budget_bytes` bounds the merged weights of all slots together; 0 switches merging off. `may_merge` says whether
-    this step still may merge a layer, `idle` whether no token of it uses an adapter.
+    `budget_bytes` bounds the merged weights of all slots together; 0 switches merging off. `prepare` makes of an
+    adapter's products in a layer what this processor computes fastest. `may_merge` says whether this step still may
+    merge a layer, `idle` whether no token of it uses an adapter.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, prepare: Callable[[LowRank], LowRank] = lambda low: low) -> None:
         self.budget_bytes = budget_bytes
+        self._prepare = prepare
         self._slots: dict[int, Slot] = {}
         self._filler: int | None = None
         self.may_merge = False
@@ -57,11 +64,11 @@ class Slots:
         """Drops everything."""
         self._slots.clear()
 
-    def batch_is(self, groups: Sequence[Group], tokens: int) -> None:
+    def batch_is(self, batch: Batch, tokens: int) -> None:
         """Takes note of the coming steps' batch: one adapter fills it when its group holds every token."""
-        self.idle = not groups
-        filled = [slot for slot, rows in groups if isinstance(rows, slice) and rows == slice(0, tokens)]
-        self._filler = filled[0] if filled else None
+        self.idle = not batch.groups
+        slots = [slot for slot, part in batch.groups if part == slice(0, tokens)]
+        self._filler = slots[0] if slots else None
 
     def begin_step(self) -> None:
         """Counts who fills the batch. In each step at most one layer is merged: 15 to 60 ms on one AVX2 core."""
@@ -80,9 +87,10 @@ class Slots:
         self, slot: int, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], widths: Sequence[int]
     ) -> LowRank | None:
         """What the slot's adapter adds in the layer with these stacked weights, prepared at its first use."""
-        prepared, key = self._slot(slot).low, a[0].data_ptr()
+        prepared, key = self._slot(slot).low, layer_key(a)
         if key not in prepared:
-            prepared[key] = low_rank(slot, a, b, widths)
+            low = low_rank(slot, a, b, widths)
+            prepared[key] = None if low is None else self._prepare(low)
         return prepared[key]
 
     def embeds(self, slot: int, b: torch.Tensor) -> bool:
@@ -92,11 +100,18 @@ class Slots:
             known[key] = bool(b[slot].any())
         return known[key]
 
-    def merged(self, a: Sequence[torch.Tensor]) -> Product | None:
-        """The product with merged weights for the adapter that fills the batch, in the layer with these weights."""
-        if self._filler is None:
-            return None
-        return self._slot(self._filler).merged.get(a[0].data_ptr())
+    def untouched(self, key: int) -> bool:
+        """Whether a layer needs the base model's weights alone in this step.
+
+        That is so without adapters, and where the one that fills the batch leaves the layer alone.
+        """
+        if self.idle or self._filler is None:
+            return self.idle
+        return self._slot(self._filler).low.get(key, self) is None
+
+    def merged(self, key: int) -> Product | None:
+        """The product with merged weights for the adapter that fills the batch, in the layer with this key."""
+        return None if self._filler is None else self._slot(self._filler).merged.get(key)
 
     def merge(self, a: Sequence[torch.Tensor], base: Product, pack: Pack, inputs: int, dtype: torch.dtype) -> None:
         """Merges this layer for the adapter that fills the batch, if this step may and memory allows.
@@ -106,7 +121,7 @@ class Slots:
         """
         if self._filler is None or not self.may_merge:
             return
-        filler, key = self._slot(self._filler), a[0].data_ptr()
+        filler, key = self._slot(self._filler), layer_key(a)
         low = filler.low.get(key)
         if low is None or key in filler.merged:
             return

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from inference.vllm_plugin.products import add_products, group_tokens, low_rank  # noqa: E402
+from inference.vllm_plugin.products import Batch, add_products, group_tokens, low_rank  # noqa: E402
 
 INPUTS, RANK, WIDTHS, SLOTS = 96, 16, (64, 32, 32), 4
 MIXED = [0, 0, -1, 2, 0, -1, 1, 1, 1, 2]
@@ -55,10 +55,8 @@ def by_stock(stock: ModuleType, slots: list[int], x: Any, y: Any, a: Any, b: Any
 
 def add(slots: list[int], y: Any, x: Any, a: Any, b: Any, scale: float) -> None:
     """Our operators on a whole batch."""
-    for slot, rows in group_tokens(slots):
-        low = low_rank(slot, a, b, WIDTHS)
-        if low is not None:
-            add_products(y, x, rows, low, scale)
+    batch = group_tokens(slots)
+    add_products(y, x, batch, [low_rank(slot, a, b, WIDTHS) for slot, _ in batch.groups], scale)
 
 
 @pytest.mark.parametrize("weights", ["bfloat16", "float32"])
@@ -127,10 +125,27 @@ def test_a_layer_that_the_adapter_leaves_alone_costs_nothing() -> None:
     assert low_rank(1, a, b, WIDTHS) is None
 
 
-def test_adjacent_tokens_are_taken_without_a_copy_and_a_batch_without_adapters_makes_no_group() -> None:
-    assert group_tokens([-1, 3, 3, 3]) == [(3, slice(1, 4))]
-    assert group_tokens([-1, -1]) == []
-    [(slot, rows)] = group_tokens([1, -1, 1])
-    assert slot == 1
+def test_an_adapter_beside_one_that_leaves_the_layer_alone_changes_its_own_tokens_alone(stock: ModuleType) -> None:
+    x, y, a, b = layer(len(MIXED), torch.float32)
+    x, y = x.float(), y.float()
+    for one_b in b:
+        one_b[1] = 0
+    expected = by_stock(stock, MIXED, x, y, a, b, 1.0)
+    add(MIXED, y, x, a, b, 1.0)
+    torch.testing.assert_close(y, expected)
+
+
+def test_tokens_that_lie_sorted_are_taken_without_a_copy_and_others_are_gathered_once() -> None:
+    assert group_tokens([-1, 3, 3, 1]) == Batch(slice(1, 4), ((3, slice(0, 2)), (1, slice(2, 3))))
+    assert group_tokens([-1, -1]) == Batch(slice(0, 0), ())
+    scattered = group_tokens([1, -1, 0, 1])
+    assert isinstance(scattered.rows, torch.Tensor)
+    assert scattered.rows.tolist() == [0, 3, 2]
+    assert scattered.groups == ((1, slice(0, 2)), (0, slice(2, 3)))
+
+
+def test_a_part_names_its_rows_of_the_batch() -> None:
+    assert group_tokens([-1, 3, 3, 1]).rows_of(slice(2, 3)) == slice(3, 4)
+    rows = group_tokens([1, -1, 0, 1]).rows_of(slice(0, 2))
     assert isinstance(rows, torch.Tensor)
-    assert rows.tolist() == [0, 2]
+    assert rows.tolist() == [0, 3]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from inference.client import BASE, Logprobs
 from inference.effect import LEAST_EFFECT_NATS, distance
 from inference.quoting import plain
 from inference.server import command
+from inference.vllm_plugin.blocks import BLOCK_TOKENS, takes_small_blocks
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import InjectionFailed
 from knowledge.processor import float_type
@@ -213,6 +215,25 @@ def test_a_stream_says_the_same_as_the_whole_answer(server: Server) -> None:
     assert isinstance(last, Answer)
     assert replace(last, seconds=0) == replace(whole, seconds=0)
     assert "".join(str(piece) for piece in pieces).strip() == whole.text
+
+
+@pytest.mark.skipif(not takes_small_blocks(), reason="this processor's attention wants blocks of 32 tokens or more")
+def test_questions_with_nothing_in_common_share_what_the_system_prompt_computed(server: Server) -> None:
+    """27 tokens, of which vLLM's own blocks of 128 share none."""
+
+    def shared_tokens() -> float:
+        metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+        found = re.search(r"^vllm:prefix_cache_hits_total\{.*\} (\S+)$", metrics, re.MULTILINE)
+        assert found
+        return float(found[1])
+
+    def question(text: str) -> None:
+        server.ask_replicas(lambda replicas: ask(replicas, text, max_tokens=1))
+
+    question("Who wrote Hamlet?")
+    before = shared_tokens()
+    question("How deep is the sea?")
+    assert shared_tokens() - before == BLOCK_TOKENS
 
 
 def test_chat_tokens_in_a_question_stay_text(server: Server) -> None:

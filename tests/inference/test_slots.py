@@ -54,21 +54,22 @@ class Layer:
 
 def step(slots: Slots, layers: list[Layer], rows: list[int]) -> int:
     """One step of the server through all layers, each checked; returns how many layers used merged weights."""
-    groups, merged_layers = group_tokens(rows), 0
-    slots.batch_is(groups, len(rows))
+    batch, merged_layers = group_tokens(rows), 0
+    slots.batch_is(batch, len(rows))
     slots.begin_step()
     for layer in layers:
         x = torch.randn(len(rows), INPUTS, generator=layer.random)
-        merged = slots.merged(layer.a)
-        if merged is not None:
+        key = module.layer_key(layer.a)
+        merged = slots.merged(key)
+        if slots.untouched(key):
+            y = layer.base(x, None)
+        elif merged is not None:
             merged_layers += 1
             y = merged(x, None)
         else:
             y = layer.base(x, None)
-            for slot, group in groups:
-                low = slots.low(slot, layer.a, layer.b, WIDTHS)
-                if low is not None:
-                    add_products(y, x, group, low, 1.0)
+            lows = [slots.low(slot, layer.a, layer.b, WIDTHS) for slot, _ in batch.groups]
+            add_products(y, x, batch, lows, 1.0)
             slots.merge(layer.a, layer.base, layer.pack, INPUTS, torch.float32)
         torch.testing.assert_close(y, layer.exact(rows, x), rtol=1e-4, atol=1e-4)
     return merged_layers
@@ -169,3 +170,19 @@ def test_a_batch_without_an_adapter_is_idle_and_no_other_is() -> None:
         slots.batch_is(group_tokens(rows), len(rows))
         found.append(slots.idle)
     assert found == [True, False, False, True]
+
+
+def test_a_layer_is_untouched_where_the_adapter_that_fills_the_batch_leaves_it_alone(layers: list[Layer]) -> None:
+    for one in layers[0].b:
+        one[1] = 0
+    slots, keys = Slots(0), [module.layer_key(layer.a) for layer in layers]
+    step(slots, layers, [1, 1])
+    assert [slots.untouched(key) for key in keys] == [True, False, False]
+    step(slots, layers, [1, -1])
+    assert [slots.untouched(key) for key in keys] == [False, False, False]
+    step(slots, layers, [-1, -1])
+    assert [slots.untouched(key) for key in keys] == [True, True, True]
+    layers[0].write(1)
+    slots.forget(1)
+    step(slots, layers, [1, 1])
+    assert [slots.untouched(key) for key in keys] == [False, False, False]
