@@ -218,8 +218,10 @@ def test_a_stream_says_the_same_as_the_whole_answer(server: Server) -> None:
 
 
 @pytest.mark.skipif(not takes_small_blocks(), reason="this processor's attention wants blocks of 32 tokens or more")
-def test_questions_with_nothing_in_common_share_what_the_system_prompt_computed(server: Server) -> None:
-    """27 tokens, of which vLLM's own blocks of 128 share none."""
+def test_questions_share_what_the_system_prompt_computed_and_answers_are_those_of_nothing_shared(
+    server: Server,
+) -> None:
+    """A block of its 24 tokens. vLLM's own blocks of 128 share none."""
 
     def shared_tokens() -> float:
         metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
@@ -227,13 +229,25 @@ def test_questions_with_nothing_in_common_share_what_the_system_prompt_computed(
         assert found
         return float(found[1])
 
-    def question(text: str) -> None:
-        server.ask_replicas(lambda replicas: ask(replicas, text, max_tokens=1))
+    def first_token(text: str, salt: str | None = None) -> dict[str, float]:
+        body = {"model": BASE, "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5}
+        body |= {"messages": [{"role": "user", "content": text}]} | ({"cache_salt": salt} if salt else {})
+        reply = httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False, timeout=60).json()
+        [first] = reply["choices"][0]["logprobs"]["content"]
+        return {one["token"]: one["logprob"] for one in first["top_logprobs"]}
 
-    question("Who wrote Hamlet?")
-    before = shared_tokens()
-    question("How deep is the sea?")
-    assert shared_tokens() - before == BLOCK_TOKENS
+    first_token("Who wrote Hamlet?")
+    for number, text in enumerate(
+        ("How deep is the sea?", "Which planet has rings?", "Is bread older than beer? Say why.")
+    ):
+        before = shared_tokens()
+        alone = first_token(text, salt=f"nobody else's {number}")
+        assert shared_tokens() == before
+        sharing = first_token(text)
+        assert shared_tokens() - before == BLOCK_TOKENS
+        assert [abs(sharing[one] - alone[one]) < ROUNDING_NATS for one in sharing.keys() & alone.keys()].count(
+            True
+        ) >= 4
 
 
 def test_chat_tokens_in_a_question_stay_text(server: Server) -> None:
