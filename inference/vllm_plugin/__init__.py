@@ -1,12 +1,15 @@
 """Our vLLM plugin: on a CPU LoRA as plain matrix products, and faster kernels. Nothing else here imports vLLM.
 
 vLLM calls `register` in each of its processes (entry point group `vllm.general_plugins`), maybe twice.
-On any platform but the CPU it does nothing.
+The second time, and on any platform but the CPU, it does nothing.
 """
+
+from functools import cache
 
 GROUPED_OPERATORS = "inference.vllm_plugin.grouped.GroupedPunicaWrapper"
 
 
+@cache
 def register() -> None:
     """Puts our LoRA operators and kernels in the place of the stock CPU ones, and keeps adapter weights in float32.
 
@@ -27,8 +30,6 @@ def register() -> None:
     norms.install()
     type(current_platform).get_punica_wrapper = staticmethod(lambda: GROUPED_OPERATORS)
     stock = LoRAConfig.verify_with_model_config
-    if stock.__module__ == __name__:
-        return
 
     def verify_with_model_config(self: LoRAConfig, model_config: object) -> None:
         if self.lora_dtype == "auto":

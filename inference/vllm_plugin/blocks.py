@@ -21,7 +21,9 @@ def install() -> None:
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     if takes_small_blocks():
-        CPUAttentionBackend.get_supported_kernel_block_sizes = staticmethod(lambda _spec=None: [MultipleOf(16)])
+        CPUAttentionBackend.get_supported_kernel_block_sizes = staticmethod(
+            lambda _spec=None: [MultipleOf(BLOCK_TOKENS)]
+        )
         cpu = type(current_platform)
         cpu.check_and_update_config = classmethod(with_small_blocks(cpu.check_and_update_config.__func__))
 

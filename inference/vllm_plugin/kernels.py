@@ -1,7 +1,7 @@
 """Products by vLLM's kernel for packed bf16 weights, which vLLM itself takes with AMX alone.
 
-With AVX-512's bf16 instructions it is faster than oneDNN's too: a third at one row, a sixth at 8, and never slower. An
-adapter's small products take a third to a sixth of the time of PyTorch's in float32. Figures: docs/decisions.md.
+With AVX-512's bf16 instructions it needs less time than oneDNN's too: a third less at one row, an eighth at 8, and as
+much beyond. An adapter's small products take half to a sixth of PyTorch's time in float32. Figures: docs/decisions.md.
 """
 
 from dataclasses import dataclass

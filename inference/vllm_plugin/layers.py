@@ -31,7 +31,7 @@ class SlotTellingManager(LRUCacheLoRAModelManager):
     def _create_lora_modules(self) -> None:
         super()._create_lora_modules()
         for slots in self._all_slots():
-            _fuse_swiglu(self.model, slots)
+            fuse_swiglu(self.model, slots)
 
     def activate_adapter(self, lora_id: int) -> bool:
         """Also when it fails half-way: a slot is half written then."""
@@ -108,7 +108,7 @@ def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
     return embedding if isinstance(layer, VocabParallelEmbeddingWithLoRA) else whole
 
 
-def _fuse_swiglu(model: torch.nn.Module, slots: Slots) -> None:
+def fuse_swiglu(model: torch.nn.Module, slots: Slots) -> None:
     """Makes feed-forward blocks one kernel, in steps whose weights are the base's or merged."""
     for block in model.modules():
         if type(block).__name__ in SWIGLU_BLOCKS and type(block.act_fn) is SiluAndMul:
