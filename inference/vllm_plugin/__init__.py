@@ -22,12 +22,13 @@ def register() -> None:
 
     if not current_platform.is_cpu():
         return
-    from inference.vllm_plugin import blocks, kernels, layers, norms
+    from inference.vllm_plugin import blocks, kernels, layers, norms, prefixes
 
     blocks.install()
     kernels.install()
     layers.install()
     norms.install()
+    prefixes.install()
     type(current_platform).get_punica_wrapper = staticmethod(lambda: GROUPED_OPERATORS)
     stock = LoRAConfig.verify_with_model_config
 

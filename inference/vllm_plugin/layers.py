@@ -17,9 +17,10 @@ from vllm.model_executor.layers import utils
 from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
 
+from inference.vllm_plugin.decoder import shorten
 from inference.vllm_plugin.grouped import GroupedPunicaWrapper
 from inference.vllm_plugin.kernels import PackedProduct, swiglu
-from inference.vllm_plugin.slots import Slots, layer_key
+from inference.vllm_plugin.slots import Product, Slots, layer_key
 
 SWIGLU_BLOCKS = ("LlamaMLP", "Qwen2MLP")
 """vLLM's classes whose `forward` is `down(silu(gate(x)) * up(x))` and nothing else; relatives share them."""
@@ -32,6 +33,7 @@ class SlotTellingManager(LRUCacheLoRAModelManager):
         super()._create_lora_modules()
         for slots in self._all_slots():
             fuse_swiglu(self.model, slots)
+        shorten(self.model)
 
     def activate_adapter(self, lora_id: int) -> bool:
         """Also when it fails half-way: a slot is half written then."""
@@ -87,25 +89,38 @@ def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
 
     Of 120 layers in a step of one token the Python alone is a twentieth (docs/decisions.md).
     """
-    whole, base = layer.forward, layer.base_layer
+    base: Any = layer.base_layer
+    whole: Callable[..., Any] = layer.forward
     without = base.forward
 
-    def linear(x: torch.Tensor) -> Any:
-        if slots.untouched(key):
-            return without(x)
-        merged = slots.merged(key)
-        if merged is None:
-            return whole(x)
-        y = merged(x, None if base.skip_bias_add else base.bias)
-        return (y, base.bias if base.skip_bias_add else None) if base.return_bias else y
-
-    def embedding(x: torch.Tensor) -> Any:
+    def unless_idle(x: torch.Tensor) -> Any:
         return without(x) if slots.idle else whole(x)
 
-    if isinstance(layer, BaseLinearLayerWithLoRA):
-        key = layer_key(layer.lora_a_stacked)
-        return linear
-    return embedding if isinstance(layer, VocabParallelEmbeddingWithLoRA) else whole
+    def linear(x: torch.Tensor) -> Any:
+        product = plain if slots.untouched(key) else slots.merged(key)
+        if product is None:
+            return whole(x)
+        y = product(x, bias)
+        return (y, left_bias) if base.return_bias else y
+
+    if isinstance(layer, VocabParallelEmbeddingWithLoRA):
+        return unless_idle
+    if not isinstance(layer, BaseLinearLayerWithLoRA):
+        return whole
+    plain = _product(base)
+    if plain is None:
+        return unless_idle
+    key = layer_key(layer.lora_a_stacked)
+    bias, left_bias = (None, base.bias) if base.skip_bias_add else (base.bias, None)
+    return linear
+
+
+def _product(base: Any) -> Product | None:
+    """A layer's product with the base's weights, without its modules; None where other processes have a part of it."""
+    if base.tp_size > 1 or type(base.quant_method) is not UnquantizedLinearMethod:
+        return None
+    product, weight = base.cpu_linear, base.weight
+    return lambda x, bias: product(x, weight, bias)
 
 
 def fuse_swiglu(model: torch.nn.Module, slots: Slots) -> None:

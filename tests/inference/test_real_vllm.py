@@ -25,7 +25,6 @@ from inference.client import BASE, Logprobs
 from inference.effect import LEAST_EFFECT_NATS, distance
 from inference.quoting import plain
 from inference.server import command
-from inference.vllm_plugin.blocks import BLOCK_TOKENS, takes_small_blocks
 from knowledge.adapters import Manifest, Version, VersionStatus, publish_files
 from knowledge.errors import InjectionFailed
 from knowledge.processor import float_type
@@ -217,11 +216,10 @@ def test_a_stream_says_the_same_as_the_whole_answer(server: Server) -> None:
     assert "".join(str(piece) for piece in pieces).strip() == whole.text
 
 
-@pytest.mark.skipif(not takes_small_blocks(), reason="this processor's attention wants blocks of 32 tokens or more")
-def test_questions_share_what_the_system_prompt_computed_and_answers_are_those_of_nothing_shared(
+def test_questions_share_every_token_that_they_begin_with_and_answers_are_those_of_nothing_shared(
     server: Server,
 ) -> None:
-    """A block of its 24 tokens. vLLM's own blocks of 128 share none."""
+    """The system prompt's 24 tokens and the words after it. vLLM's own blocks of 128 share none."""
 
     def shared_tokens() -> float:
         metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
@@ -229,24 +227,44 @@ def test_questions_share_what_the_system_prompt_computed_and_answers_are_those_o
         assert found
         return float(found[1])
 
-    def first_token(text: str, salt: str | None = None) -> dict[str, float]:
+    def first_token(text: str, salt: str) -> tuple[list[int], dict[str, float]]:
         body = {"model": BASE, "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5}
-        body |= {"messages": [{"role": "user", "content": text}]} | ({"cache_salt": salt} if salt else {})
+        body |= {"messages": [{"role": "user", "content": text}], "cache_salt": salt, "return_token_ids": True}
         reply = httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False, timeout=60).json()
         [first] = reply["choices"][0]["logprobs"]["content"]
-        return {one["token"]: one["logprob"] for one in first["top_logprobs"]}
+        return reply["prompt_token_ids"], {one["token"]: one["logprob"] for one in first["top_logprobs"]}
 
-    first_token("Who wrote Hamlet?")
-    for number, text in enumerate(
-        ("How deep is the sea?", "Which planet has rings?", "Is bread older than beer? Say why.")
-    ):
+    def common(a: list[int], b: list[int]) -> int:
+        return next(
+            (at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b))
+        )
+
+    earlier = [first_token("Who wrote Hamlet?", "ours")[0]]
+    for text in ("Who wrote the Odyssey?", "How deep is the sea?", "Who wrote Hamlet in English?", "Who wrote Hamlet?"):
         before = shared_tokens()
-        alone = first_token(text, salt=f"nobody else's {number}")
+        tokens, alone = first_token(text, f"nobody else's: {text}")
         assert shared_tokens() == before
-        sharing = first_token(text)
-        assert shared_tokens() - before == BLOCK_TOKENS
+        _, sharing = first_token(text, "ours")
+        assert shared_tokens() - before == min(len(tokens) - 1, max(common(tokens, one) for one in earlier)) > 20
+        earlier.append(tokens)
         near = [abs(sharing[one] - alone[one]) < ROUNDING_NATS for one in sharing.keys() & alone.keys()]
         assert near.count(True) >= 4
+
+
+def test_equal_questions_at_once_answer_alike(server: Server) -> None:
+    """They begin in one step, in which none may copy what another one is still computing."""
+
+    async def story(replicas: Replicas) -> list[Logprobs]:
+        client = replicas.each[0].client
+
+        def one() -> Awaitable[Logprobs]:
+            text = "Of all at once: who painted the Mona Lisa?"
+            return client.logprobs(BASE, [{"role": "user", "content": text}], max_tokens=4)
+
+        return await asyncio.gather(*(one() for _ in range(8)))
+
+    first, *others = server.ask_replicas(story)
+    assert [distance(first, other) < ROUNDING_NATS for other in others] == [True] * 7
 
 
 def test_chat_tokens_in_a_question_stay_text(server: Server) -> None:
