@@ -79,40 +79,45 @@ def install() -> None:
     def set_mapping(self: Any, punica_wrapper: Any) -> None:
         stock(self, punica_wrapper)
         if isinstance(punica_wrapper, GroupedPunicaWrapper):
-            self.forward = _shortest(self, punica_wrapper.slots)
+            self.forward = _shortest(self, punica_wrapper)
 
     BaseLayerWithLoRA.set_mapping = set_mapping
 
 
-def _shortest(layer: Any, slots: Slots) -> Callable[..., Any]:
-    """The layer's `forward`, which no longer goes through its LoRA code for a batch that has no use for it.
+def _shortest(layer: Any, wrapper: GroupedPunicaWrapper) -> Callable[..., Any]:
+    """The layer's `forward`, which goes through vLLM's LoRA code for a step that may merge alone.
 
     Of 120 layers in a step of one token the Python alone is a twentieth (docs/decisions.md).
     """
-    base: Any = layer.base_layer
-    whole: Callable[..., Any] = layer.forward
-    without = base.forward
+    slots, whole, without = wrapper.slots, layer.forward, layer.base_layer.forward
 
     def unless_idle(x: torch.Tensor) -> Any:
         return without(x) if slots.idle else whole(x)
 
-    def linear(x: torch.Tensor) -> Any:
-        product = plain if slots.untouched(key) else slots.merged(key)
-        if product is None:
+    if isinstance(layer, BaseLinearLayerWithLoRA):
+        plain = _product(layer.base_layer)
+        return unless_idle if plain is None else _linear(layer, plain, wrapper)
+    return unless_idle if isinstance(layer, VocabParallelEmbeddingWithLoRA) else cast("Callable[..., Any]", whole)
+
+
+def _linear(layer: Any, plain: Product, wrapper: GroupedPunicaWrapper) -> Callable[..., Any]:
+    """A linear layer's `forward` over its product with the base's weights."""
+    slots, whole, base, key = wrapper.slots, layer.forward, layer.base_layer, layer_key(layer.lora_a_stacked)
+    bias, left_bias = (None, base.bias) if base.skip_bias_add else (base.bias, None)
+
+    def forward(x: torch.Tensor) -> Any:
+        if slots.untouched(key):
+            y = plain(x, bias)
+        elif (merged := slots.merged(key)) is not None:
+            y = merged(x, bias)
+        elif slots.may_merge:
             return whole(x)
-        y = product(x, bias)
+        else:
+            y = plain(x, bias)
+            wrapper.add_lora_linear(y, x, layer.lora_a_stacked, layer.lora_b_stacked, 1.0, layer.output_slices)
         return (y, left_bias) if base.return_bias else y
 
-    if isinstance(layer, VocabParallelEmbeddingWithLoRA):
-        return unless_idle
-    if not isinstance(layer, BaseLinearLayerWithLoRA):
-        return whole
-    plain = _product(base)
-    if plain is None:
-        return unless_idle
-    key = layer_key(layer.lora_a_stacked)
-    bias, left_bias = (None, base.bias) if base.skip_bias_add else (base.bias, None)
-    return linear
+    return forward
 
 
 def _product(base: Any) -> Product | None:
