@@ -10,7 +10,7 @@ Choices, measured on two cores with SmolLM2-135M, a rank 32 adapter and 24 new t
 - products by the kernel for packed weights (`kernels.py`) and blocks of 16 tokens (`blocks.py`): 1.35 to 1.44 of
   bare vLLM's speed on two threads with AVX-512's bf16 instructions;
 - decoder layers that call their kernels directly (`decoder.py`) and prompts that share to the token (`prefixes.py`):
-  1.6 to 2.1 of it;
+  1.6 to 2.0 of it;
 - eager mode: vLLM turns compilation off on a CPU as soon as LoRA is on (vllm/platforms/cpu.py);
 - float32 on a processor without bf16 instructions: 59 tokens/s at 8 requests on two AVX2 cores, bf16 19;
 - all cores but one, never all: with the trainer beside it at niceness 10, two threads on two cores made 12 tokens/s

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from vllm.distributed.kv_transfer import has_kv_transfer_group
 from vllm.forward_context import get_forward_context
 from vllm.model_executor.layers.attention.attention import Attention
 from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
@@ -89,7 +90,7 @@ def _attention(layer: Any) -> Callable[..., torch.Tensor]:
         nonlocal cache, keys, values
         context = get_forward_context()
         step = context.attn_metadata[name] if isinstance(context.attn_metadata, dict) else None
-        if step is None or step.num_actual_tokens != len(q):
+        if step is None or step.num_actual_tokens != len(q) or has_kv_transfer_group():
             return layer.forward(q, k, v)  # type: ignore[no-any-return]
         if cache is not layer.kv_cache:  # [blocks, heads, block, 2 × size], in which keys come first
             cache = layer.kv_cache

@@ -53,7 +53,7 @@ class TokenSharing(UnitaryKVCacheCoordinator):
         self._finer = hash_block_size < scheduler_block_size
         if self._finer:
             self.block_size = self.block_pool.hash_block_size = hash_block_size
-        self._written: dict[int, int] = {}
+        self._written: dict[int, int] = {}  # blocks that this step writes, and the first token that it writes there
 
     def new_step_starts(self) -> None:
         """What the last step wrote may be copied from now on: it is computed before the copies of this one."""

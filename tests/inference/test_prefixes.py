@@ -45,7 +45,6 @@ class Worker:
         )
         self.values: dict[int, list[int]] = {}
         self.running: list[Any] = []
-        self.computed = 0
 
     def request(self, name: str, prompt: list[int], salt: str | None = None) -> Any:
         from vllm.sampling_params import SamplingParams
@@ -92,7 +91,6 @@ class Worker:
             row[place % BLOCK :] = [tokens[place]]
         read = [self.values[ids[place // BLOCK]][place % BLOCK] for place in range(start + count)]
         assert read == tokens[: start + count], f"{request.request_id} read another request's values"
-        self.computed += count
         request.num_computed_tokens = start + count
         if request.num_computed_tokens == request.num_tokens:
             request.append_output_token_ids([random.Random(f"{tokens}").randrange(1000)])

@@ -252,7 +252,7 @@ def test_questions_share_every_token_that_they_begin_with_and_answers_are_those_
 
 
 def test_equal_questions_at_once_answer_alike(server: Server) -> None:
-    """They begin in one step, in which none may copy what another one is still computing."""
+    """Those that begin in one step may not copy what another one is still computing in it."""
 
     async def story(replicas: Replicas) -> list[Logprobs]:
         client = replicas.each[0].client
